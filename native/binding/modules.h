@@ -1,0 +1,11 @@
+#pragma once
+
+#include <nan.h>
+
+namespace weft::binding {
+
+NAN_MODULE_INIT(InitCapture);
+NAN_MODULE_INIT(InitBrokerClient);
+NAN_MODULE_INIT(InitEngine);
+
+}  // namespace weft::binding
