@@ -1,0 +1,75 @@
+import type { Network } from './address.ts';
+import { parseNetwork } from './address.ts';
+
+export type PortRange = readonly [first: number, last: number];
+
+/** Traffic that never meets the agent. Subnets are those of clients: they count inbound only, as Linkerd's do. */
+export interface Skips {
+  readonly inboundPorts: readonly PortRange[];
+  readonly outboundPorts: readonly PortRange[];
+  readonly subnets: readonly Network[];
+}
+
+export type Annotations = Readonly<Record<string, string>>;
+
+/** An annotation that says nothing the mesh understands. */
+export class AnnotationError extends Error {
+  readonly annotation: string;
+
+  constructor(annotation: string, problem: string) {
+    super(`annotation ${annotation}: ${problem}`);
+    this.annotation = annotation;
+  }
+}
+
+const inboundAnnotation = 'config.linkerd.io/skip-inbound-ports';
+const outboundAnnotation = 'config.linkerd.io/skip-outbound-ports';
+const subnetsAnnotation = 'config.linkerd.io/skip-subnets';
+
+/** Galera, which Linkerd skips by default, too. */
+const defaultPorts: readonly PortRange[] = [[4567, 4568]];
+
+/**
+ * As Linkerd's CNI plugin reads them: outbound ports replace the default, inbound ports are added to it. A pod's annotation hides the
+ * namespace's. One bad list spoils all, so that nothing is half applied.
+ *
+ * @throws AnnotationError
+ */
+export function parseSkips(namespace: Annotations, pod: Annotations): Skips {
+  const annotations = { ...namespace, ...pod };
+  const inbound = annotations[inboundAnnotation];
+  const outbound = annotations[outboundAnnotation];
+  const subnets = annotations[subnetsAnnotation];
+  return {
+    inboundPorts: [...defaultPorts, ...parsePorts(inboundAnnotation, inbound ?? '')],
+    outboundPorts: outbound === undefined ? defaultPorts : parsePorts(outboundAnnotation, outbound),
+    subnets: tokens(subnets ?? '').map((token) => parseSubnet(token)),
+  };
+}
+
+function parsePorts(annotation: string, list: string): PortRange[] {
+  return tokens(list).map((token) => {
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(token);
+    const first = Number(match?.[1]);
+    const last = Number(match?.[2] ?? match?.[1]);
+    if (match === null || first < 1 || last > 65535 || first > last) {
+      throw new AnnotationError(annotation, `"${token}" is neither a port from 1 to 65535 nor a range a-b`);
+    }
+    return [first, last];
+  });
+}
+
+function parseSubnet(token: string): Network {
+  try {
+    return parseNetwork(token);
+  } catch {
+    throw new AnnotationError(subnetsAnnotation, `"${token}" is not a network in CIDR notation`);
+  }
+}
+
+function tokens(list: string): string[] {
+  return list
+    .split(',')
+    .map((token) => token.trim())
+    .filter((token) => token !== '');
+}

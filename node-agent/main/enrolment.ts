@@ -1,0 +1,202 @@
+import type { Capture } from '../../native/capture.d.ts';
+import { WeftError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Broker } from './broker.ts';
+import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
+import type { NativeAddon } from './native.ts';
+import type { CaptureProof } from './capture-proof.ts';
+import type { Skips } from '../../mesh/skips.ts';
+import type { MessageToWorker } from '../worker/messages.ts';
+
+export interface PodToEnrol {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly addresses: readonly Uint8Array[];
+  readonly skips: Skips;
+  readonly ports: readonly number[];
+  readonly netnsPath: string;
+  readonly containerId: string | undefined;
+}
+
+export interface EnrolmentDependencies {
+  readonly native: NativeAddon;
+  readonly capture: Capture;
+  readonly broker: Broker;
+  readonly pods: EnrolledPods;
+  readonly proof: CaptureProof;
+  readonly workers: number;
+  readonly tellWorkers: (message: MessageToWorker) => void;
+  readonly log: Logger;
+}
+
+const maximumPods = 1024; // WEFT_MAX_PODS of bpf/weft.h
+
+/**
+ * Takes pods into the kernel's capture and out of it. Calls for one pod must not overlap: the reconciler queues them.
+ *
+ * Joining: listeners first, then the kernel entries, so that from the first captured SYN on somebody listens. Leaving: kernel entries
+ * first, then listeners, so that what was captured before is still accepted.
+ */
+export class Enrolment {
+  readonly #with: EnrolmentDependencies;
+  readonly #usedIds = new Set<number>();
+
+  constructor(dependencies: EnrolmentDependencies) {
+    this.#with = dependencies;
+  }
+
+  /** Ids that the pinned maps hold from an earlier process. */
+  reserveIds(ids: Iterable<number>): void {
+    for (const id of ids) this.#usedIds.add(id);
+  }
+
+  /** @throws WeftError WEFT-E104 netns gone, WEFT-E105 broker, WEFT-E106 BPF; then nothing of the pod is left. */
+  async enrol(pod: PodToEnrol, keptId?: number): Promise<EnrolledPod> {
+    const { native, pods } = this.#with;
+    const netns = this.#openNetns(pod);
+    try {
+      const enrolled: EnrolledPod = {
+        ...pod,
+        id: keptId ?? this.#takeId(),
+        cookie: native.netnsCookie(netns),
+        ipv4: pod.addresses.find(isIPv4),
+        ipv6: pod.addresses.find((address) => !isIPv4(address)),
+      };
+      await this.#listen(enrolled, netns);
+      this.#captureTraffic(enrolled, netns);
+      pods.set(enrolled);
+      return enrolled;
+    } finally {
+      native.closeDescriptor(netns);
+    }
+  }
+
+  /** New skip lists take effect for new connections. */
+  updateSkips(pod: EnrolledPod, skips: Skips): EnrolledPod {
+    const { native, pods } = this.#with;
+    const updated = { ...pod, skips };
+    const netns = this.#openNetns(pod);
+    try {
+      this.#captureTraffic(updated, netns);
+    } finally {
+      native.closeDescriptor(netns);
+    }
+    pods.set(updated);
+    return updated;
+  }
+
+  /** Only proves; the caller releases a pod whose proof failed. */
+  async prove(pod: EnrolledPod): Promise<WeftError | undefined> {
+    return this.#with.proof.run(pod, await this.#portOf(pod));
+  }
+
+  /** Open connections of the pod go on; their routes are taken out when the last has ended. */
+  release(pod: EnrolledPod): void {
+    const { native, capture, broker, pods, tellWorkers } = this.#with;
+    const netns = this.#tryOpenNetns(pod);
+    if (netns === undefined) {
+      capture.forget(pod.cookie);
+    } else {
+      try {
+        capture.release(netns, pod.id);
+      } finally {
+        native.closeDescriptor(netns);
+      }
+    }
+    broker.removePod(pod.id);
+    tellWorkers({ type: 'pod-released', pod: pod.id });
+    pods.delete(pod.uid);
+    this.#ports.delete(pod.id);
+    this.#usedIds.delete(pod.id);
+  }
+
+  readonly #ports = new Map<number, Promise<number>>();
+
+  #portOf(pod: EnrolledPod): Promise<number> {
+    const port = this.#ports.get(pod.id);
+    if (port === undefined) throw new WeftError('WEFT-E105', `pod ${pod.namespace}/${pod.name} has no listener`);
+    return port;
+  }
+
+  async #listen(pod: EnrolledPod, netns: number): Promise<void> {
+    const { broker, workers, tellWorkers } = this.#with;
+    tellWorkers({ type: 'pod', pod: pod.id, namespace: pod.namespace, name: pod.name });
+    const port = broker.addPod({ pod: pod.id, workers, ipv4: pod.ipv4, ipv6: pod.ipv6, avoidedPorts: pod.ports }, netns);
+    this.#ports.set(pod.id, port);
+    try {
+      await port;
+    } catch (cause) {
+      this.#forgetId(pod.id);
+      throw new WeftError('WEFT-E105', `no listener could be made for ${pod.namespace}/${pod.name}`, { cause });
+    }
+  }
+
+  #captureTraffic(pod: EnrolledPod, netns: number): void {
+    const { capture, broker, workers } = this.#with;
+    try {
+      capture.enrol(netns, {
+        id: pod.id,
+        workers,
+        ...(pod.ipv4 && { ipv4: pod.ipv4 }),
+        ...(pod.ipv6 && { ipv6: pod.ipv6 }),
+        skipInboundPorts: pod.skips.inboundPorts,
+        skipOutboundPorts: pod.skips.outboundPorts,
+        skipSubnets: pod.skips.subnets,
+      });
+    } catch (cause) {
+      capture.release(netns, pod.id);
+      broker.removePod(pod.id);
+      this.#forgetId(pod.id);
+      throw new WeftError('WEFT-E106', `the kernel did not take ${pod.namespace}/${pod.name} in`, { cause });
+    }
+  }
+
+  #openNetns(pod: Pick<PodToEnrol, 'netnsPath' | 'namespace' | 'name'>): number {
+    try {
+      return this.#with.native.openNetns(pod.netnsPath);
+    } catch (cause) {
+      throw new WeftError('WEFT-E104', `${pod.netnsPath} of ${pod.namespace}/${pod.name} cannot be opened`, { cause });
+    }
+  }
+
+  /** The path may name another pod's namespace by now. */
+  #tryOpenNetns(pod: EnrolledPod): number | undefined {
+    const { native } = this.#with;
+    let netns: number;
+    try {
+      netns = native.openNetns(pod.netnsPath);
+    } catch {
+      return undefined;
+    }
+    if (native.netnsCookie(netns) === pod.cookie) return netns;
+    native.closeDescriptor(netns);
+    return undefined;
+  }
+
+  isNamespaceGone(pod: EnrolledPod): boolean {
+    const netns = this.#tryOpenNetns(pod);
+    if (netns === undefined) return true;
+    this.#with.native.closeDescriptor(netns);
+    return false;
+  }
+
+  #takeId(): number {
+    for (let id = 1; id <= maximumPods; id++) {
+      if (!this.#usedIds.has(id)) {
+        this.#usedIds.add(id);
+        return id;
+      }
+    }
+    throw new WeftError('WEFT-E106', `this node already has ${maximumPods} pods in the mesh`);
+  }
+
+  #forgetId(id: number): void {
+    this.#ports.delete(id);
+    this.#usedIds.delete(id);
+  }
+}
+
+function isIPv4(address: Uint8Array): boolean {
+  return address.subarray(0, 10).every((byte) => byte === 0) && address[10] === 0xff && address[11] === 0xff;
+}

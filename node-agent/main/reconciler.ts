@@ -1,0 +1,232 @@
+import { judgeEnrolment } from '../../mesh/enrolment.ts';
+import type { Skips } from '../../mesh/skips.ts';
+import { parseSkips } from '../../mesh/skips.ts';
+import { parseAddress } from '../../mesh/address.ts';
+import { WeftError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
+import type { Enrolment } from './enrolment.ts';
+import type { KeyedQueue } from './keyed-queue.ts';
+import type { SourcePod, ObjectSource } from './object-source.ts';
+import type { NativeAddon } from './native.ts';
+import type { NetnsFinder } from './netns-finder.ts';
+
+/** What happens to a pod, as an operator wants to read it. */
+export type PodEvent =
+  | { readonly type: 'enrolled'; readonly pod: EnrolledPod; readonly found: 'at-start' | 'running' }
+  | { readonly type: 'released'; readonly pod: EnrolledPod; readonly reason: string }
+  | { readonly type: 'not-meshable'; readonly pod: string; readonly error: WeftError };
+
+export interface ReconcilerDependencies {
+  readonly nodeName: string;
+  readonly ownNamespace: string;
+  readonly source: ObjectSource;
+  readonly enrolment: Enrolment;
+  readonly pods: EnrolledPods;
+  readonly finder: NetnsFinder;
+  readonly native: NativeAddon;
+  readonly queue: KeyedQueue;
+  readonly onEvent: (event: PodEvent) => void;
+  readonly log: Logger;
+}
+
+/** Where a CNI call says that a pod's namespace is. */
+export interface Sandbox {
+  readonly netnsPath: string;
+  readonly containerId: string;
+  readonly addresses: readonly Uint8Array[];
+}
+
+const sweepIntervalMs = 1000;
+
+/**
+ * Brings what is captured to what the objects ask for. Everything that happens to one pod goes through one queue, so a CNI call and a
+ * changed label never meet half way.
+ */
+export class Reconciler {
+  readonly #with: ReconcilerDependencies;
+  readonly #notMeshable = new Map<string, string>();
+  #sweep: NodeJS.Timeout | undefined;
+
+  constructor(dependencies: ReconcilerDependencies) {
+    this.#with = dependencies;
+  }
+
+  start(signal: AbortSignal): void {
+    this.#with.source.onChange(() => {
+      this.#reconcile();
+    });
+    this.#sweep = setInterval(() => {
+      this.#reconcile();
+    }, sweepIntervalMs);
+    signal.addEventListener('abort', () => {
+      clearInterval(this.#sweep);
+    });
+    this.#reconcile();
+  }
+
+  /** Namespaces whose pods are meshed unless they say otherwise. */
+  optedInNamespaces(): string[] {
+    const { source, ownNamespace } = this.#with;
+    return [...source.snapshot().namespaces.values()]
+      .filter((namespace) => judgeEnrolment(namespace, anyPodOf(namespace.name), ownNamespace).meshed)
+      .map((namespace) => namespace.name)
+      .sort();
+  }
+
+  /**
+   * CNI ADD. Resolves once every SYN of the pod meets the agent; the proof follows, as some CNIs only let a pod's packets through
+   * after ADD has returned. Resolves to false where the pod is not to be meshed.
+   */
+  async addSandbox(pod: { uid: string; namespace: string; name: string }, sandbox: Sandbox): Promise<boolean> {
+    const wanted = this.#wanted(pod);
+    if (wanted === undefined) return false;
+    const enrolled = await this.#with.queue.run(pod.uid, async () => {
+      const previous = this.#with.pods.get(pod.uid);
+      if (previous !== undefined) this.#with.enrolment.release(previous);
+      return this.#with.enrolment.enrol({ ...pod, ...sandbox, ...wanted });
+    });
+    void this.#with.queue.run(pod.uid, () => this.#prove(enrolled, 'at-start'));
+    return true;
+  }
+
+  /** CNI DEL: only of the sandbox that is enrolled, as a successor with the same uid may be there already. */
+  async deleteSandbox(uid: string, containerId: string, reason: string): Promise<void> {
+    await this.#with.queue.run(uid, () => {
+      const pod = this.#with.pods.get(uid);
+      if (pod !== undefined && (pod.containerId === undefined || pod.containerId === containerId)) this.#release(pod, reason);
+      return Promise.resolve();
+    });
+  }
+
+  #reconcile(): void {
+    const { source, pods, queue, nodeName } = this.#with;
+    const known = source.snapshot();
+    for (const pod of known.pods.values()) {
+      if (pod.nodeName !== nodeName) continue;
+      const enrolled = pods.get(pod.uid);
+      const wanted = this.#wanted(pod);
+      if (wanted !== undefined && enrolled === undefined && pod.addresses.length > 0) {
+        this.#enqueue(pod, () => this.#enrolRunning(pod));
+      } else if (wanted === undefined && enrolled !== undefined) {
+        this.#enqueue(pod, () => {
+          this.#release(enrolled, 'it is not to be meshed any more');
+          return Promise.resolve();
+        });
+      } else if (wanted !== undefined && enrolled !== undefined && !sameSkips(wanted.skips, enrolled.skips)) {
+        this.#enqueue(pod, () => {
+          this.#with.enrolment.updateSkips(enrolled, wanted.skips);
+          return Promise.resolve();
+        });
+      }
+    }
+    for (const pod of pods.values()) {
+      if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
+        void queue.run(pod.uid, () => {
+          if (pods.get(pod.uid) === pod) this.#release(pod, 'its network namespace is gone');
+          return Promise.resolve();
+        });
+      }
+    }
+  }
+
+  readonly #queued = new Set<string>();
+
+  #enqueue(pod: SourcePod, task: () => Promise<void>): void {
+    if (this.#queued.has(pod.uid)) return;
+    this.#queued.add(pod.uid);
+    this.#with.queue
+      .run(pod.uid, task)
+      .catch((error: unknown) => {
+        this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, toWeftError(error));
+      })
+      .finally(() => this.#queued.delete(pod.uid))
+      .catch(() => undefined);
+  }
+
+  async #enrolRunning(manifest: SourcePod): Promise<void> {
+    const { pods, finder, native, enrolment } = this.#with;
+    const wanted = this.#wanted(manifest);
+    if (wanted === undefined || pods.get(manifest.uid) !== undefined) return;
+    const addresses = manifest.addresses.map(parseAddress);
+    const found = finder.find(manifest.uid, addresses);
+    if (found === undefined) return; // Not made yet, or already gone: the next object or sweep tells.
+    native.closeDescriptor(found.descriptor);
+    const pod = await enrolment.enrol({
+      uid: manifest.uid,
+      namespace: manifest.namespace,
+      name: manifest.name,
+      addresses,
+      netnsPath: found.path,
+      containerId: undefined,
+      ...wanted,
+    });
+    await this.#prove(pod, 'running');
+  }
+
+  async #prove(pod: EnrolledPod, found: 'at-start' | 'running'): Promise<void> {
+    const { pods, enrolment, onEvent } = this.#with;
+    if (pods.get(pod.uid) !== pod) return;
+    const failure = await enrolment.prove(pod);
+    if (pods.get(pod.uid) !== pod) return;
+    if (failure === undefined) {
+      this.#notMeshable.delete(pod.uid);
+      onEvent({ type: 'enrolled', pod, found });
+      return;
+    }
+    enrolment.release(pod);
+    this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, failure);
+  }
+
+  #release(pod: EnrolledPod, reason: string): void {
+    this.#with.enrolment.release(pod);
+    this.#with.onEvent({ type: 'released', pod, reason });
+  }
+
+  /** Told once per reason: a sweep that fails every second is no news. */
+  #reportNotMeshable(pod: string, uid: string, error: WeftError): void {
+    if (this.#notMeshable.get(uid) === error.message) return;
+    this.#notMeshable.set(uid, error.message);
+    this.#with.onEvent({ type: 'not-meshable', pod, error });
+  }
+
+  /** Undefined where the pod is not to be meshed. */
+  #wanted(pod: { uid: string; namespace: string; name: string }): { skips: Skips; ports: number[] } | undefined {
+    const { source, ownNamespace } = this.#with;
+    const known = source.snapshot();
+    const namespace = known.namespaces.get(pod.namespace);
+    if (namespace === undefined) return undefined;
+    const manifest = known.pods.get(pod.uid) ?? { ...anyPodOf(pod.namespace), ...pod };
+    if (!judgeEnrolment(namespace, manifest, ownNamespace).meshed) return undefined;
+    const skips = parseSkips(namespace.annotations, manifest.annotations);
+    if (skips instanceof WeftError) {
+      this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, skips);
+      return undefined;
+    }
+    return { skips, ports: manifest.containers.flatMap((container) => container.ports) };
+  }
+}
+
+function anyPodOf(namespace: string): SourcePod {
+  return {
+    uid: '',
+    namespace,
+    name: '',
+    nodeName: '',
+    labels: {},
+    annotations: {},
+    hostNetwork: false,
+    phase: 'Running',
+    containers: [],
+    addresses: [],
+  };
+}
+
+function sameSkips(a: Skips, b: Skips): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function toWeftError(error: unknown): WeftError {
+  return error instanceof WeftError ? error : new WeftError('WEFT-E106', String(error), { cause: error });
+}
+
