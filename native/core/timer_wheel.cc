@@ -4,9 +4,8 @@
 
 namespace weft::core {
 
-void TimerWheel::Schedule(Timer& timer, int64_t deadline_us, int64_t now_us) {
+void TimerWheel::Schedule(Timer& timer, int64_t deadline_us) {
   timer.Unlink();
-  if (NextUs() == kNever) current_ = std::max(current_, now_us / kTickUs);  // nobody advanced an empty wheel
   timer.tick_ = std::max(deadline_us / kTickUs, current_) + 1;
   Insert(timer);
 }
@@ -17,6 +16,7 @@ void TimerWheel::Insert(Timer& timer) {
 
 void TimerWheel::Advance(int64_t now_us) {
   const int64_t now = now_us / kTickUs;
+  if (now - current_ > kSlots && NextUs() == kNever) current_ = now;  // nobody advances an empty wheel
   while (current_ < now) {
     current_++;
     if (current_ % kSlots == 0) {

@@ -25,8 +25,10 @@ class TimerWheel {
   static constexpr int64_t kTickUs = 64'000;
   static constexpr int64_t kNever = INT64_MAX;
 
+  explicit TimerWheel(int64_t now_us) : current_(now_us / kTickUs) {}
+
   // Never early, and late by one tick at most. A scheduled timer is moved.
-  void Schedule(Timer& timer, int64_t deadline_us, int64_t now_us);
+  void Schedule(Timer& timer, int64_t deadline_us);
   void Advance(int64_t now_us);
   // When Advance() has something to do next, or kNever.
   int64_t NextUs();
@@ -41,7 +43,7 @@ class TimerWheel {
   std::array<List<Timer, Timer>, kSlots> slots_;
   // Beyond one turn of the wheel; looked through once per turn.
   List<Timer, Timer> far_;
-  int64_t current_ = 0;
+  int64_t current_;
 };
 
 }  // namespace weft::core

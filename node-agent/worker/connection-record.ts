@@ -1,0 +1,74 @@
+import type { CloseReason } from '../../native/engine.d.ts';
+
+export const recordBytes = 128;
+
+export const actions = { refuse: 0, relayToApp: 1, relayOut: 2 } as const;
+export type Action = (typeof actions)[keyof typeof actions];
+
+/** In the order in which the engine numbers them. */
+const closeReasons: readonly CloseReason[] = [
+  'finished',
+  'reset-by-client',
+  'reset-by-upstream',
+  'connect-failed',
+  'connect-timeout',
+  'idle-timeout',
+  'refused',
+  'shutdown',
+  'error',
+];
+
+/**
+ * The one connection that the engine shows at the moment: a view over the buffer that native/engine.d.ts lays out. Values must be read
+ * before the callback returns; the addresses are views, not copies.
+ */
+export class ConnectionRecord {
+  readonly buffer = new ArrayBuffer(recordBytes);
+  readonly localAddress = new Uint8Array(this.buffer, 32, 16);
+  readonly remoteAddress = new Uint8Array(this.buffer, 48, 16);
+  readonly destinationAddress = new Uint8Array(this.buffer, 80, 16);
+  readonly #words = new Uint32Array(this.buffer);
+  readonly #floats = new Float64Array(this.buffer);
+
+  get pod(): number {
+    return this.#words[1] ?? 0;
+  }
+  get family(): number {
+    return this.#words[2] ?? 0;
+  }
+  get localPort(): number {
+    return this.#words[3] ?? 0;
+  }
+  get remotePort(): number {
+    return this.#words[4] ?? 0;
+  }
+
+  refuse(): void {
+    this.#words[16] = actions.refuse;
+  }
+
+  /** To where the client dialled, with the deadlines given. */
+  relay(action: Action, connectTimeoutMs: number, idleTimeoutMs: number): void {
+    this.#words[16] = action;
+    this.#words[17] = connectTimeoutMs;
+    this.#words[18] = idleTimeoutMs;
+    this.#words[19] = this.localPort;
+    this.destinationAddress.set(this.localAddress);
+  }
+
+  get action(): number {
+    return this.#words[16] ?? 0;
+  }
+  get reason(): CloseReason {
+    return closeReasons[this.#words[24] ?? -1] ?? 'error';
+  }
+  get bytesToUpstream(): number {
+    return this.#floats[13] ?? 0;
+  }
+  get bytesToClient(): number {
+    return this.#floats[14] ?? 0;
+  }
+  get durationMs(): number {
+    return this.#floats[15] ?? 0;
+  }
+}

@@ -1,0 +1,272 @@
+/*
+ * A TCP client and server for tests and benchmarks, with no more cost of its own than the calls it makes.
+ *
+ *   tcpload serve PORT                                    echoes everything; prints "listening"
+ *   tcpload churn HOST PORT CONNECTIONS CONCURRENCY RATE  connect, send 1 byte, read 1 byte, close; RATE per second, 0 = as fast as it goes
+ *   tcpload hold HOST PORT CONNECTIONS                    opens them, proves each, prints "holding", keeps them until standard input ends,
+ *                                                         then proves each once more
+ * churn and hold print one JSON line: {"succeeded":…,"failed":…,"seconds":…,"errors":{"ECONNREFUSED":…}}; exit code 1 when any failed.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_FDS = 20000, BATCH = 256, DEADLINE_SECONDS = 20 };
+
+static int epoll_fd;
+static long succeeded, failed, errors[256];
+static struct {
+	double deadline;
+	bool open, established;
+} states[MAX_FDS];
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void fail(int error)
+{
+	failed++;
+	errors[error > 0 && error < 256 ? error : 0]++;
+}
+
+static void watch(int fd, unsigned events, int operation)
+{
+	struct epoll_event event = {.events = events, .data.fd = fd};
+
+	if (epoll_ctl(epoll_fd, operation, fd, &event) != 0) {
+		perror("epoll_ctl");
+		exit(2);
+	}
+}
+
+static struct addrinfo *resolve(const char *host, const char *port)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *result;
+
+	if (getaddrinfo(host, port, &hints, &result) != 0) {
+		fprintf(stderr, "tcpload: %s %s is no address and port\n", host, port);
+		exit(2);
+	}
+	return result;
+}
+
+static void start_connection(const struct addrinfo *address)
+{
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || fd >= MAX_FDS) {
+		fail(fd < 0 ? errno : EMFILE);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (connect(fd, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS) {
+		fail(errno);
+		close(fd);
+		return;
+	}
+	states[fd].deadline = now() + DEADLINE_SECONDS;
+	states[fd].open = true;
+	states[fd].established = false;
+	watch(fd, EPOLLOUT, EPOLL_CTL_ADD);
+}
+
+static void end_connection(int fd, int error)
+{
+	if (error)
+		fail(error);
+	else
+		succeeded++;
+	states[fd].open = false;
+	close(fd);
+}
+
+/* Returns whether the connection has ended. */
+static bool advance(int fd, bool close_after_echo)
+{
+	char byte = 'w';
+
+	if (!states[fd].established) {
+		int error = 0;
+		socklen_t size = sizeof(error);
+
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+		if (error || send(fd, &byte, 1, MSG_NOSIGNAL) != 1) {
+			end_connection(fd, error ? error : errno);
+			return true;
+		}
+		states[fd].established = true;
+		watch(fd, EPOLLIN, EPOLL_CTL_MOD);
+		return false;
+	}
+	ssize_t size = recv(fd, &byte, 1, 0);
+	if (size == 1 && !close_after_echo) {
+		states[fd].deadline = 1e18;
+		succeeded++;
+		return true;
+	}
+	end_connection(fd, size == 1 ? 0 : size == 0 ? EPIPE : errno);
+	return true;
+}
+
+static long expire(void)
+{
+	double time = now();
+	long ended = 0;
+
+	for (int fd = 0; fd < MAX_FDS; fd++) {
+		if (states[fd].open && states[fd].deadline < time) {
+			end_connection(fd, ETIMEDOUT);
+			ended++;
+		}
+	}
+	return ended;
+}
+
+static void run(const struct addrinfo *address, long connections, long concurrency, double rate, bool close_after_echo)
+{
+	long started = 0, running = 0;
+	double begin = now(), next_expiry = begin + 1;
+
+	while (succeeded + failed < connections) {
+		while (started < connections && running < concurrency && (rate == 0 || started < (now() - begin) * rate)) {
+			long failed_before = failed;
+
+			start_connection(address);
+			started++;
+			if (failed == failed_before)
+				running++;
+		}
+		struct epoll_event events[BATCH];
+		int count = epoll_wait(epoll_fd, events, BATCH, rate > 0 ? 1 : 100);
+		for (int i = 0; i < count; i++)
+			if (advance(events[i].data.fd, close_after_echo))
+				running--;
+		if (now() > next_expiry) {
+			running -= expire();
+			next_expiry = now() + 1;
+		}
+	}
+}
+
+static int report(double begin)
+{
+	bool first = true;
+
+	printf("{\"succeeded\":%ld,\"failed\":%ld,\"seconds\":%.3f,\"errors\":{", succeeded, failed, now() - begin);
+	for (int error = 0; error < 256; error++) {
+		if (!errors[error])
+			continue;
+		printf("%s\"%s\":%ld", first ? "" : ",", error ? strerrorname_np(error) : "unknown", errors[error]);
+		first = false;
+	}
+	printf("}}\n");
+	return failed ? 1 : 0;
+}
+
+static int hold(const struct addrinfo *address, long connections)
+{
+	double begin = now();
+	char byte;
+
+	run(address, connections, 64, 0, false);
+	printf("holding\n");
+	fflush(stdout);
+	while (read(0, &byte, 1) > 0)
+		;
+	succeeded = 0;
+	for (int fd = 0; fd < MAX_FDS; fd++) {
+		struct timeval timeout = {.tv_sec = 5};
+
+		if (!states[fd].open)
+			continue;
+		/* Blocking from here on: one after the other is enough. */
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		byte = 'w';
+		ssize_t size = send(fd, &byte, 1, MSG_NOSIGNAL);
+		for (int tries = 0; size == 1 && tries < 5000; tries++) {
+			size = recv(fd, &byte, 1, 0);
+			if (size >= 0 || errno != EAGAIN)
+				break;
+			size = 1;
+			usleep(1000);
+		}
+		end_connection(fd, size == 1 ? 0 : size == 0 ? EPIPE : errno);
+	}
+	return report(begin);
+}
+
+static int serve(const char *port)
+{
+	int on = 1, off = 0, listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons((unsigned short)atoi(port))};
+	static char buffer[65536];
+
+	setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) != 0 || listen(listener, 4096) != 0) {
+		perror("tcpload: cannot listen");
+		return 2;
+	}
+	watch(listener, EPOLLIN, EPOLL_CTL_ADD);
+	printf("listening\n");
+	fflush(stdout);
+	for (;;) {
+		struct epoll_event events[BATCH];
+		int count = epoll_wait(epoll_fd, events, BATCH, -1);
+
+		for (int i = 0; i < count; i++) {
+			int fd = events[i].data.fd;
+
+			if (fd == listener) {
+				int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+				if (client >= 0)
+					watch(client, EPOLLIN, EPOLL_CTL_ADD);
+				continue;
+			}
+			ssize_t size = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+			if (size <= 0 || send(fd, buffer, (size_t)size, MSG_NOSIGNAL) != size)
+				close(fd);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit files;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (argc == 3 && strcmp(argv[1], "serve") == 0)
+		return serve(argv[2]);
+	if (argc == 7 && strcmp(argv[1], "churn") == 0) {
+		double begin = now();
+
+		run(resolve(argv[2], argv[3]), atol(argv[4]), atol(argv[5]), atof(argv[6]), true);
+		return report(begin);
+	}
+	if (argc == 5 && strcmp(argv[1], "hold") == 0)
+		return hold(resolve(argv[2], argv[3]), atol(argv[4]));
+	fprintf(stderr, "usage: tcpload serve PORT | churn HOST PORT CONNECTIONS CONCURRENCY RATE | hold HOST PORT CONNECTIONS\n");
+	return 2;
+}
