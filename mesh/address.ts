@@ -6,10 +6,16 @@ import { isIP } from 'node:net';
 
 export type Address = Uint8Array;
 
-const mappedPrefix = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] as const;
+export interface Network {
+  readonly address: Address;
+  /** 0 to 128: of an IPv4 network 96 more than is written. */
+  readonly prefixLength: number;
+}
+
+const mappedPrefix = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
 
 export function isIPv4(address: Address): boolean {
-  return mappedPrefix.every((byte, index) => address[index] === byte);
+  return startsWith(address, mappedPrefix);
 }
 
 export function addressesEqual(a: Address, b: Address): boolean {
@@ -17,50 +23,46 @@ export function addressesEqual(a: Address, b: Address): boolean {
   return true;
 }
 
+/** Whether the address lies in the network that the leading whole bytes name. */
+export function startsWith(address: Address, bytes: Uint8Array): boolean {
+  for (let index = 0; index < bytes.length; index++) if (address[index] !== bytes[index]) return false;
+  return true;
+}
+
 /** 127.0.0.0/8 and ::1. */
 export function isLoopback(address: Address): boolean {
   if (isIPv4(address)) return address[12] === 127;
-  return address[15] === 1 && address.subarray(0, 15).every((byte) => byte === 0);
+  for (let index = 0; index < 15; index++) if (address[index] !== 0) return false;
+  return address[15] === 1;
 }
 
-/** @throws RangeError that names the text. */
+/** @throws RangeError that names the text; also of an address with a zone, as sixteen bytes do not hold one. */
 export function parseAddress(text: string): Address {
-  switch (isIP(text)) {
-    case 4:
-      return Uint8Array.of(...mappedPrefix, ...text.split('.').map(Number));
-    case 6:
-      return parseIPv6(text);
-    default:
-      throw new RangeError(`"${text}" is not an IP address`);
-  }
+  const version = isIP(text);
+  if (version === 4) return Uint8Array.of(...mappedPrefix, ...text.split('.').map(Number));
+  if (version === 6 && !text.includes('%')) return parseIPv6(text);
+  throw new RangeError(`"${text}" is not an IP address`);
 }
 
 /** The form of RFC 5952; IPv4 in dotted form. */
 export function formatAddress(address: Address): string {
-  if (isIPv4(address)) return address.subarray(12).join('.');
-  const groups = Array.from({ length: 8 }, (_, index) => ((address[2 * index] ?? 0) << 8) | (address[2 * index + 1] ?? 0));
+  if (isIPv4(address)) return address.subarray(12, 16).join('.');
+  const groups = Array.from({ length: 8 }, (_, index) => (byteAt(address, 2 * index) << 8) | byteAt(address, 2 * index + 1));
   const zeros = longestZeroRun(groups);
-  const hex = (part: number[]): string => part.map((group) => group.toString(16)).join(':');
-  if (zeros.length < 2) return hex(groups);
+  if (zeros.length < 2) return hex(groups); // RFC 5952, 4.2.2: one group alone is not shortened
   return `${hex(groups.slice(0, zeros.start))}::${hex(groups.slice(zeros.start + zeros.length))}`;
-}
-
-export interface Network {
-  readonly address: Address;
-  /** 0 to 128: of an IPv4 network 96 more than is written. */
-  readonly prefixLength: number;
 }
 
 /** "10.0.0.0/8", "fd00::/8" or a single address. Bits beyond the prefix are cleared. @throws RangeError that names the text. */
 export function parseNetwork(text: string): Network {
-  const [address = '', length, ...rest] = text.split('/');
-  const bytes = parseAddress(address);
-  const bits = isIPv4(bytes) && !address.includes(':') ? 32 : 128;
-  if (rest.length > 0 || (length !== undefined && !/^(0|[1-9]\d{0,2})$/.test(length)) || Number(length ?? bits) > bits) {
+  const [host = '', length, ...rest] = text.split('/');
+  const bits = host.includes(':') ? 128 : 32;
+  const prefix = length === undefined ? bits : /^\d{1,3}$/.test(length) ? Number(length) : NaN;
+  if (isIP(host) === 0 || rest.length > 0 || !(prefix <= bits)) {
     throw new RangeError(`"${text}" is not a network in CIDR notation`);
   }
-  const prefixLength = 128 - bits + Number(length ?? bits);
-  return { address: bytes.map((byte, index) => byte & maskByte(prefixLength - 8 * index)), prefixLength };
+  const prefixLength = 128 - bits + prefix;
+  return { address: parseAddress(host).map((byte, index) => byte & maskByte(prefixLength - 8 * index)), prefixLength };
 }
 
 function maskByte(bits: number): number {
@@ -68,19 +70,36 @@ function maskByte(bits: number): number {
   return bits >= 8 ? 0xff : (0xff << (8 - bits)) & 0xff;
 }
 
+/** Of text that isIP() has found to be well formed. */
 function parseIPv6(text: string): Address {
-  const [withoutZone = ''] = text.split('%');
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(withoutZone);
-  const plain = dotted
-    ? `${dotted[1] ?? ''}${((Number(dotted[2]) << 8) | Number(dotted[3])).toString(16)}:${((Number(dotted[4]) << 8) | Number(dotted[5])).toString(16)}`
-    : withoutZone;
-  const [head = '', tail] = plain.split('::');
-  const first = head === '' ? [] : head.split(':');
-  const last = tail === undefined || tail === '' ? [] : tail.split(':');
-  const groups = [...first, ...Array<string>(8 - first.length - last.length).fill('0'), ...last].map((group) => parseInt(group, 16));
-  return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
+  const [head = '', tail = ''] = text.split('::');
+  const first = bytesOfGroups(head);
+  const last = bytesOfGroups(tail);
+  const address = new Uint8Array(16);
+  address.set(first);
+  address.set(last, 16 - last.length);
+  return address;
 }
 
+/** "1:2:3" or, as the end of an address may be written (RFC 4291, 2.2), "1:2:10.0.0.1". */
+function bytesOfGroups(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    if (group.includes('.')) return group.split('.').map(Number);
+    const value = parseInt(group, 16);
+    return [value >> 8, value & 0xff];
+  });
+}
+
+function hex(groups: readonly number[]): string {
+  return groups.map((group) => group.toString(16)).join(':');
+}
+
+function byteAt(bytes: Uint8Array, index: number): number {
+  return bytes[index] ?? 0;
+}
+
+/** The first of the longest, as RFC 5952, 4.2.3 asks. */
 function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
   let best = { start: 0, length: 0 };
   for (let start = 0; start < groups.length; start++) {

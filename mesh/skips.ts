@@ -1,13 +1,15 @@
-import type { Network } from './address.ts';
+import type { Address } from './address.ts';
 import { parseNetwork } from './address.ts';
 
 export type PortRange = readonly [first: number, last: number];
+/** Of an IPv4 network the prefix is 96 longer than it is written. */
+export type Subnet = readonly [address: Address, prefixLength: number];
 
 /** Traffic that never meets the agent. Subnets are those of clients: they count inbound only, as Linkerd's do. */
 export interface Skips {
   readonly inboundPorts: readonly PortRange[];
   readonly outboundPorts: readonly PortRange[];
-  readonly subnets: readonly Network[];
+  readonly subnets: readonly Subnet[];
 }
 
 export type Annotations = Readonly<Record<string, string>>;
@@ -18,6 +20,7 @@ export class AnnotationError extends Error {
 
   constructor(annotation: string, problem: string) {
     super(`annotation ${annotation}: ${problem}`);
+    this.name = 'AnnotationError';
     this.annotation = annotation;
   }
 }
@@ -43,7 +46,7 @@ export function parseSkips(namespace: Annotations, pod: Annotations): Skips {
   return {
     inboundPorts: [...defaultPorts, ...parsePorts(inboundAnnotation, inbound ?? '')],
     outboundPorts: outbound === undefined ? defaultPorts : parsePorts(outboundAnnotation, outbound),
-    subnets: tokens(subnets ?? '').map((token) => parseSubnet(token)),
+    subnets: tokens(subnets ?? '').map(parseSubnet),
   };
 }
 
@@ -59,17 +62,16 @@ function parsePorts(annotation: string, list: string): PortRange[] {
   });
 }
 
-function parseSubnet(token: string): Network {
+function parseSubnet(token: string): Subnet {
   try {
-    return parseNetwork(token);
+    const { address, prefixLength } = parseNetwork(token);
+    return [address, prefixLength];
   } catch {
     throw new AnnotationError(subnetsAnnotation, `"${token}" is not a network in CIDR notation`);
   }
 }
 
 function tokens(list: string): string[] {
-  return list
-    .split(',')
-    .map((token) => token.trim())
-    .filter((token) => token !== '');
+  if (list.trim() === '') return [];
+  return list.split(',').map((token) => token.trim());
 }

@@ -1,5 +1,5 @@
-// The `clients` map of bpf/weft.h, by bpf(2): a worker needs two operations of one map, so no libbpf. Writing to a map whose
-// descriptor one was given needs no capability.
+// The `clients` map of bpf/weft.h, by bpf(2): a worker needs two operations of one map, so no libbpf. Writing to a map
+// whose descriptor one was given needs no capability.
 #pragma once
 
 #include "../../bpf/weft.h"

@@ -1,5 +1,5 @@
-// Whoever takes the decisions: TypeScript behind native/binding, or a test. Called inside EventLoop::Turn() (OnClose also inside
-// Engine::Close()); may call the engine's methods.
+// Whoever takes the decisions: TypeScript behind native/binding, or a test. Called inside EventLoop::Turn() (OnClose
+// also inside Engine::Close()); may call the engine's methods.
 #pragma once
 
 #include <cstdint>

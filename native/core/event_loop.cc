@@ -58,9 +58,13 @@ void EventLoop::ReadClock() {
   now_us_ = time.tv_sec * INT64_C(1'000'000) + time.tv_nsec / 1000;
 }
 
-void EventLoop::Add(int fd, uint32_t events, Watcher& watcher) {
+bool EventLoop::TryAdd(int fd, uint32_t events, Watcher& watcher) {
   epoll_event event{.events = events, .data = {.ptr = &watcher}};
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) ThrowErrno("epoll_ctl(EPOLL_CTL_ADD)");
+  return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void EventLoop::Add(int fd, uint32_t events, Watcher& watcher) {
+  if (!TryAdd(fd, events, watcher)) ThrowErrno("epoll_ctl(EPOLL_CTL_ADD)");
 }
 
 void EventLoop::Modify(int fd, uint32_t events, Watcher& watcher) {

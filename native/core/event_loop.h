@@ -1,5 +1,5 @@
-// One epoll descriptor for everything. It becomes readable when there is work, so any other loop (libuv's, a test's) can drive this
-// one: poll descriptor(), call Turn().
+// One epoll descriptor for everything. It becomes readable when there is work, so any other loop (libuv's, a test's)
+// can drive this one: poll descriptor(), call Turn().
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,9 @@ class EventLoop final : private Watcher {
   // Handles what is ready and returns without waiting, after a bounded number of batches in any case.
   void Turn();
 
-  // All throw std::system_error; only Add() can fail in practice (ENOMEM, ENOSPC: epoll_ctl(2)).
+  // All but TryAdd(), which leaves errno, throw std::system_error. Adding can fail for want of resources: epoll_ctl(2),
+  // ENOSPC.
+  bool TryAdd(int fd, uint32_t events, Watcher& watcher);
   void Add(int fd, uint32_t events, Watcher& watcher);
   void Modify(int fd, uint32_t events, Watcher& watcher);
   // Closing is not enough for a descriptor that another process may hold a duplicate of: epoll(7), questions 6 and 7.

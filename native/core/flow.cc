@@ -54,7 +54,8 @@ Flow::State Flow::Copy(Transport& transport, int source, int destination) {
 }
 
 Flow::State Flow::DrainRest(int destination) {
-  const ssize_t put = send(destination, rest_.get() + rest_begin_, static_cast<size_t>(rest_end_ - rest_begin_), MSG_NOSIGNAL);
+  const ssize_t put =
+      send(destination, rest_.get() + rest_begin_, static_cast<size_t>(rest_end_ - rest_begin_), MSG_NOSIGNAL);
   if (put < 0) return Stopped(State::kBlocked, State::kDestinationFailed);
   Moved(static_cast<size_t>(put));
   rest_begin_ = static_cast<uint16_t>(rest_begin_ + put);

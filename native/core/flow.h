@@ -1,6 +1,7 @@
-// One direction of a connection. Short messages are copied through the engine's buffer (one recv, one send); a direction that fills
-// reads is bulk and goes through a pipe by splice(2) while one can be borrowed. What the destination does not take stays in the
-// pipe, or, when copied, in a small buffer of the flow's own; nothing more is read until it is gone. An idle flow holds no memory.
+// One direction of a connection. Short messages are copied through the engine's buffer (one recv, one send); a
+// direction that fills reads is bulk and goes through a pipe by splice(2) while one can be borrowed. What the
+// destination does not take stays in the pipe, or, when copied, in a small buffer of the flow's own; nothing more is
+// read until it is gone. An idle flow holds no memory.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +32,8 @@ class Flow {
 
   // Sockets are non-blocking and watched edge-triggered.
   State Pump(Transport& transport, int source, int destination, int64_t now_us);
-  // The source has more to say than bytes: a FIN, an error or urgent data, at which reads stop short (tcp(7)). A short read then does
-  // not mean that the source is empty.
+  // The source has more to say than bytes: a FIN, an error or urgent data, at which reads stop short (tcp(7)). A short
+  // read then does not mean that the source is empty.
   void ReadToEnd() { read_to_end_ = true; }
   void Drop(PipePool& pipes);
 

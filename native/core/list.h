@@ -1,5 +1,5 @@
-// Doubly linked lists whose links lie in the elements: no allocation, and an element leaves its list in constant time. The tag tells
-// apart the lists that one element may be in at once.
+// Doubly linked lists whose links lie in the elements: no allocation, and an element leaves its list in constant time.
+// The tag tells apart the lists that one element may be in at once.
 #pragma once
 
 namespace weft::core {

@@ -51,6 +51,7 @@ bool Listener::Accept() {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
+    case EINVAL:  // it listens no more
       Pause();
       return false;
     default:

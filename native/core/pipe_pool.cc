@@ -15,8 +15,8 @@ void Close(Pipe pipe) {
   close(pipe.write);
 }
 
-// Past pipe-user-pages-soft, which all workers share, a process without CAP_SYS_RESOURCE may not enlarge pipes (EPERM) and gets new
-// ones of two pages: pipe(7).
+// Past pipe-user-pages-soft, which all workers share, a process without CAP_SYS_RESOURCE may not enlarge pipes (EPERM)
+// and gets new ones of two pages: pipe(7).
 bool Enlarge(const Pipe& pipe, int bytes) {
   for (; bytes >= kLeastBytes; bytes /= 4) {
     if (fcntl(pipe.write, F_SETPIPE_SZ, bytes) >= 0) return true;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <utility>
 
 #include "../broker/protocol.h"
 
@@ -19,7 +21,7 @@ SocketStock::SocketStock(EventLoop& loop, SocketSupplier& supplier, uint32_t pod
 
 void SocketStock::Provide(SocketWaiter& waiter) {
   taken_++;
-  if (target_ == 0) target_ = kFirst;
+  target_ = std::max(target_, kFirst);
   if (!Timer::linked()) loop_.Schedule(*this, loop_.now_us() + kTrimUs);
   if (sockets_.empty()) {
     if (waiting_.empty()) waiting_count_ = 0;
@@ -42,7 +44,7 @@ void SocketStock::Supply(SocketWaiter& waiter) {
 // Asks when half is left.
 void SocketStock::Refill() {
   if (waiting_.empty()) waiting_count_ = 0;
-  if (asked_ > 0 || (waiting_count_ == 0 && sockets_.size() > target_ / 2)) return;
+  if (target_ == 0 || asked_ > 0 || (waiting_count_ == 0 && sockets_.size() > target_ / 2)) return;
   Grow();
   const uint32_t missing = target_ + waiting_count_ - static_cast<uint32_t>(sockets_.size());
   const uint32_t count = std::min<uint32_t>(missing, broker::kMaxDescriptors);

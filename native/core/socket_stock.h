@@ -1,5 +1,5 @@
-// Sockets of one pod and family, made in the pod's network namespace by the broker ahead of need. How many are kept follows use: a
-// pod that never dialled has none, one that rests keeps one.
+// Sockets of one pod and family, made in the pod's network namespace by the broker ahead of need. How many are kept
+// follows use: a pod that never dialled has none, one that rests keeps one.
 #pragma once
 
 #include <cstdint>

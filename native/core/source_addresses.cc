@@ -32,7 +32,9 @@ Endpoint SourceAddresses::Next() {
   const uint16_t port = static_cast<uint16_t>(kFirstPort + place_ / hosts_);
   if (family_ == 4) {
     constexpr uint32_t kPrefix = WEFT_SOURCE_PREFIX_V4;
-    return {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, kPrefix >> 24, kPrefix >> 16 & 0xff, kPrefix >> 8 & 0xff, host}}, port};
+    return {
+        {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, kPrefix >> 24, kPrefix >> 16 & 0xff, kPrefix >> 8 & 0xff, host}},
+        port};
   }
   Endpoint source{{}, port};
   memcpy(source.address.bytes, WEFT_SOURCE_PREFIX_V6, 8);

@@ -5,8 +5,9 @@
 
 namespace weft::core {
 
-// Walks the part of the block that belongs to one worker, for one pod and family. Workers of a generation have disjoint parts. A worker
-// begins anywhere, so that its successor rarely meets its connections in TIME_WAIT; a part has at least 193,000 places.
+// Walks the part of the block that belongs to one worker, for one pod and family. Workers of a generation have disjoint
+// parts. A worker begins anywhere, so that its successor rarely meets its connections in TIME_WAIT; a part has at least
+// 193,000 places.
 class SourceAddresses {
  public:
   SourceAddresses(uint32_t family, uint32_t slot);

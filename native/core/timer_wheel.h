@@ -1,4 +1,5 @@
-// Deadlines, coarse and cheap: a connection's timer is put in and taken out in constant time, and most are taken out again.
+// Deadlines, coarse and cheap: a connection's timer is put in and taken out in constant time, and most are taken out
+// again.
 #pragma once
 
 #include <array>

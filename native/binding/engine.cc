@@ -1,0 +1,234 @@
+#include "../core/engine.h"
+
+#include <nan.h>
+#include <uv.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "modules.h"
+#include "values.h"
+
+namespace weft::binding {
+namespace {
+
+using core::ConnectionRecord;
+
+int DescriptorProperty(v8::Local<v8::Object> object, const char* name) {
+  const v8::Local<v8::Value> value = Property(object, name);
+  if (!value->IsInt32()) throw std::invalid_argument(std::string(name) + " must be a descriptor or -1");
+  return Nan::To<int32_t>(value).FromJust();
+}
+
+v8::Local<v8::Value> ToUint8Array(const struct address& address) {
+  const v8::Local<v8::ArrayBuffer> buffer = v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), sizeof address.bytes);
+  memcpy(buffer->Data(), address.bytes, sizeof address.bytes);
+  return v8::Uint8Array::New(buffer, 0, sizeof address.bytes);
+}
+
+// The engine of one isolate: driven by one uv_poll_t on its epoll descriptor, deciding by JavaScript functions. It
+// keeps itself, and the loop, alive until close().
+class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
+ public:
+  static v8::Local<v8::Object> New(v8::Local<v8::Object> options) {
+    const v8::Local<v8::FunctionTemplate> type = Nan::New<v8::FunctionTemplate>();
+    type->InstanceTemplate()->SetInternalFieldCount(1);
+    const v8::Local<v8::Object> object = Nan::NewInstance(Nan::GetFunction(type).ToLocalChecked()).ToLocalChecked();
+    auto wrapper = std::make_unique<EngineObject>(options);
+    wrapper->Wrap(object);
+    wrapper.release()->Open(options);
+    Nan::SetMethod(object, "statistics", Statistics);
+    Nan::SetMethod(object, "stopAccepting", StopAccepting);
+    Nan::SetMethod(object, "close", Close);
+    return object;
+  }
+
+  explicit EngineObject(v8::Local<v8::Object> options)
+      : isolate_(v8::Isolate::GetCurrent()),
+        on_listener_(Callback(options, "onListener")),
+        on_listener_gone_(Callback(options, "onListenerGone")),
+        on_connection_(Callback(options, "onConnection")),
+        on_close_(Callback(options, "onClose")),
+        on_drain_(Callback(options, "onDrain")),
+        on_broker_lost_(Callback(options, "onBrokerLost")) {
+    const v8::Local<v8::Value> record = Property(options, "record");
+    if (!record->IsArrayBuffer() || record.As<v8::ArrayBuffer>()->ByteLength() < sizeof(ConnectionRecord)) {
+      throw std::invalid_argument("record must be an ArrayBuffer of at least 128 bytes");
+    }
+    record_ = record.As<v8::ArrayBuffer>()->GetBackingStore();
+  }
+
+ private:
+  using Function = v8::Global<v8::Function>;
+
+  Function Callback(v8::Local<v8::Object> options, const char* name) {
+    const v8::Local<v8::Value> value = Property(options, name);
+    if (!value->IsFunction()) throw std::invalid_argument(std::string(name) + " must be a function");
+    return Function(isolate_, value.As<v8::Function>());
+  }
+
+  void Open(v8::Local<v8::Object> options) {
+    core::EngineOptions engine_options;
+    engine_options.broker_path = StringProperty(options, "brokerPath");
+    engine_options.slot = UnsignedProperty(options, "slot");
+    engine_options.clients_map = DescriptorProperty(options, "clientsMap");
+    engine_options.pipes = UnsignedProperty(options, "pipes");
+    engine_options.pipe_bytes = UnsignedProperty(options, "pipeBytes");
+    engine_options.record = static_cast<ConnectionRecord*>(record_->Data());
+    engine_ = std::make_unique<core::Engine>(engine_options, *this);
+
+    auto poll = std::make_unique<uv_poll_t>();
+    const int error = uv_poll_init(Nan::GetCurrentEventLoop(), poll.get(), engine_->descriptor());
+    if (error != 0) throw std::system_error(-error, std::generic_category(), "uv_poll_init");
+    poll_ = poll.release();
+    poll_->data = this;
+    uv_poll_start(poll_, UV_READABLE,
+                  [](uv_poll_t* poll, int, int) { static_cast<EngineObject*>(poll->data)->Turn(); });
+    context_.Reset(isolate_, isolate_->GetCurrentContext());
+    async_ = node::EmitAsyncInit(isolate_, handle(), "weft.engine");
+    node::AddEnvironmentCleanupHook(isolate_, CleanUp, this);
+    Ref();
+  }
+
+  // One scope around the batch: microtasks and process.nextTick() run when it ends.
+  void Turn() {
+    const v8::HandleScope handles(isolate_);
+    const v8::Local<v8::Context> context = context_.Get(isolate_);
+    const v8::Context::Scope entered(context);
+    in_turn_ = true;
+    {
+      const node::CallbackScope scope(isolate_, handle(), async_);
+      Nan::TryCatch surfaced;
+      try {
+        engine_->Turn();
+      } catch (const std::exception& error) {
+        Nan::ThrowError(error.what());
+        Nan::FatalException(surfaced);
+      }
+    }
+    in_turn_ = false;
+    if (closed_) Release();
+  }
+
+  // What a callback throws becomes an uncaughtException; the engine goes on. false: it threw.
+  bool Call(const Function& function, int count = 0, v8::Local<v8::Value>* values = nullptr) {
+    if (function.IsEmpty()) return false;
+    Nan::TryCatch surfaced;
+    const v8::Local<v8::Context> context = isolate_->GetCurrentContext();
+    const bool returned = !function.Get(isolate_)->Call(context, v8::Undefined(isolate_), count, values).IsEmpty();
+    if (!returned) Nan::FatalException(surfaced);
+    return returned;
+  }
+
+  void OnListener(uint32_t pod, uint32_t port, const struct address& ipv4, const struct address& ipv6) override {
+    const v8::HandleScope handles(isolate_);
+    v8::Local<v8::Value> values[] = {Nan::New(pod), Nan::New(port), ToUint8Array(ipv4), ToUint8Array(ipv6)};
+    Call(on_listener_, 4, values);
+  }
+
+  void OnListenerGone(uint32_t pod) override {
+    const v8::HandleScope handles(isolate_);
+    v8::Local<v8::Value> values[] = {Nan::New(pod)};
+    Call(on_listener_gone_, 1, values);
+  }
+
+  void OnConnection(ConnectionRecord& record) override {
+    const v8::HandleScope handles(isolate_);
+    if (!Call(on_connection_)) record.decision.action = core::Action::kRefuse;
+  }
+
+  void OnClose(ConnectionRecord& /*record*/) override {
+    const v8::HandleScope handles(isolate_);
+    Call(on_close_);
+  }
+
+  void OnDrain(uint32_t grace_ms) override {
+    const v8::HandleScope handles(isolate_);
+    v8::Local<v8::Value> values[] = {Nan::New(grace_ms)};
+    Call(on_drain_, 1, values);
+  }
+
+  void OnBrokerLost() override {
+    const v8::HandleScope handles(isolate_);
+    Call(on_broker_lost_);
+  }
+
+  static EngineObject& Self(const Nan::FunctionCallbackInfo<v8::Value>& info) {
+    return *Nan::ObjectWrap::Unwrap<EngineObject>(info.This());
+  }
+
+  // statistics(): EngineStatistics
+  static NAN_METHOD(Statistics) {
+    Guarded([&] {
+      const EngineObject& self = Self(info);
+      if (!self.engine_) throw std::runtime_error("the engine is closed");
+      const core::EngineStatistics statistics = self.engine_->statistics();
+      const v8::Local<v8::Object> result = Nan::New<v8::Object>();
+      Set(result, "connections", Nan::New(statistics.connections));
+      Set(result, "accepted", Nan::New(static_cast<double>(statistics.accepted)));
+      Set(result, "pipesInUse", Nan::New(statistics.pipes_in_use));
+      Set(result, "listeners", Nan::New(statistics.listeners));
+      Set(result, "socketsHeld", Nan::New(statistics.sockets_held));
+      info.GetReturnValue().Set(result);
+    });
+  }
+
+  // stopAccepting(): void
+  static NAN_METHOD(StopAccepting) {
+    if (const auto& engine = Self(info).engine_) engine->StopAccepting();
+  }
+
+  // close(): void
+  static NAN_METHOD(Close) { Self(info).CloseEngine(); }
+
+  void CloseEngine() {
+    if (closed_ || !engine_) return;
+    closed_ = true;
+    engine_->Close();
+    if (!in_turn_) Release();
+  }
+
+  // libuv must not poll a descriptor that is closed, and frees the handle's memory by a callback (uv_close()).
+  void Release() {
+    node::RemoveEnvironmentCleanupHook(isolate_, CleanUp, this);
+    uv_poll_stop(poll_);
+    uv_close(reinterpret_cast<uv_handle_t*>(poll_),
+             [](uv_handle_t* handle) { delete reinterpret_cast<uv_poll_t*>(handle); });
+    engine_.reset();
+    node::EmitAsyncDestroy(isolate_, async_);
+    Unref();
+  }
+
+  // The environment ends without close(): JavaScript cannot be called any more.
+  static void CleanUp(void* data) {
+    auto* self = static_cast<EngineObject*>(data);
+    for (Function* function : {&self->on_listener_, &self->on_listener_gone_, &self->on_connection_, &self->on_close_,
+                               &self->on_drain_, &self->on_broker_lost_}) {
+      function->Reset();
+    }
+    const v8::HandleScope handles(self->isolate_);
+    self->CloseEngine();
+  }
+
+  v8::Isolate* const isolate_;
+  v8::Global<v8::Context> context_;
+  Function on_listener_, on_listener_gone_, on_connection_, on_close_, on_drain_, on_broker_lost_;
+  std::shared_ptr<v8::BackingStore> record_;
+  node::async_context async_{};
+  uv_poll_t* poll_ = nullptr;
+  std::unique_ptr<core::Engine> engine_;
+  bool in_turn_ = false;
+  bool closed_ = false;
+};
+
+// createEngine(options: EngineOptions): Engine
+NAN_METHOD(CreateEngine) {
+  Guarded([&] { info.GetReturnValue().Set(EngineObject::New(ObjectValue(info[0], "options"))); });
+}
+
+}  // namespace
+
+NAN_MODULE_INIT(InitEngine) { Nan::SetMethod(target, "createEngine", CreateEngine); }
+
+}  // namespace weft::binding

@@ -1,0 +1,95 @@
+// The data plane's engine: takes listeners and sockets from the broker, asks for every decision, moves bytes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "broker_client.h"
+#include "clients_map.h"
+#include "decisions.h"
+#include "event_loop.h"
+#include "listener.h"
+#include "pipe_pool.h"
+#include "relay.h"
+#include "socket_stock.h"
+
+namespace weft::core {
+
+struct EngineOptions {
+  std::string broker_path;
+  uint32_t slot = 0;
+  int clients_map = -1;
+  uint32_t pipes = 0;
+  uint32_t pipe_bytes = 0;
+  ConnectionRecord* record = nullptr;
+};
+
+struct EngineStatistics {
+  uint32_t connections;
+  uint64_t accepted;
+  uint32_t pipes_in_use;
+  uint32_t listeners;
+  uint32_t sockets_held;
+};
+
+class Engine final : private BrokerEvents, private SocketSupplier, private Acceptor, private RelayOwner {
+ public:
+  Engine(const EngineOptions& options, Decisions& decisions);
+  ~Engine() { Close(); }
+
+  // Readable when there is work for Turn(), which never waits.
+  int descriptor() const { return loop_.descriptor(); }
+  void Turn() {
+    if (!closed_) loop_.Turn();
+  }
+
+  EngineStatistics statistics() const;
+  void StopAccepting();
+  void Close();
+
+ private:
+  struct Pod {
+    Pod(Engine& engine, uint32_t id);
+    bool awaited() { return ipv4.awaited() || ipv6.awaited(); }
+    SocketStock& stock(uint32_t family) { return family == 4 ? ipv4 : ipv6; }
+
+    std::unique_ptr<Listener> listener;
+    SocketStock ipv4;
+    SocketStock ipv6;
+  };
+
+  void BrokerListener(const broker::Listener& message, Descriptor socket) override;
+  void BrokerListenerGone(uint32_t pod) override;
+  void BrokerSockets(const broker::Sockets& message, std::span<Descriptor> sockets) override;
+  void BrokerDrain(uint32_t grace_ms) override { decisions_.OnDrain(grace_ms); }
+  void BrokerWritable() override;
+  void BrokerLost() override;
+  bool Ask(const SocketStock& stock, uint32_t count) override;
+  void Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) override;
+  void Provide(Relay& relay) override;
+  void Closed(Relay& relay) override;
+
+  Pod* Find(uint32_t id);
+  void CloseListener(Pod& pod);
+  void ForgetIfUnused(uint32_t id);
+
+  EventLoop loop_;
+  Decisions& decisions_;
+  ConnectionRecord& record_;
+  const uint32_t slot_;
+  PipePool pipes_;
+  Transport transport_;
+  const ClientsMap clients_;
+  RelayContext relay_context_;
+  std::unordered_map<uint32_t, std::unique_ptr<Pod>> pods_;
+  List<Relay, Relay> relays_;
+  BrokerClient broker_;
+  uint32_t connections_ = 0;
+  uint64_t accepted_ = 0;
+  bool accepting_ = true;
+  bool closed_ = false;
+};
+
+}  // namespace weft::core
