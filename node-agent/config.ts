@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 
+import { parseDuration } from '../mesh/duration.ts';
+import { WeftError } from './errors.ts';
+
 /** How the workers carry connections. Times in milliseconds; 0 means none. */
 export interface RelayConfig {
   readonly outboundConnectTimeoutMs: number;
@@ -33,85 +36,137 @@ export interface AgentConfig {
   readonly relay: RelayConfig;
 }
 
-export class UsageError extends Error {}
+/** WEFT-E109: a flag or its environment variable is wrong; the message names it. */
+export class UsageError extends WeftError {
+  constructor(message: string) {
+    super('WEFT-E109', message);
+  }
+}
 
 interface Flag {
-  readonly value: string;
-  readonly fallback: string | (() => string);
+  /** What stands for the value in the help; absent for a switch. */
+  readonly value?: string;
+  /** What counts where it is not given, or where that comes from. Absent: it must be given. Empty: there is none. */
+  readonly fallback?: string | { readonly from: string; readonly read: () => string };
   readonly help: string;
 }
 
+const cgroup2 = { from: 'the cgroup2 mount in /proc/mounts', read: () => findCgroup2(readFileSync('/proc/mounts', 'utf8')) };
+const agentCgroup = { from: 'weft-agent in the cgroup2 mount', read: () => `${cgroup2.read()}/weft-agent` };
+const quarterOfCores = { from: 'a quarter of the cores, at least 2', read: () => String(Math.max(2, Math.ceil(availableParallelism() / 4))) };
+
+/** Each may also be given as an environment variable: --node-name as WEFT_NODE_NAME. The flag beats the variable. */
 const flags = {
-  manifests: { value: 'DIR', fallback: '', help: 'folder of Kubernetes objects as YAML (required)' },
-  'node-name': { value: 'NAME', fallback: hostname, help: 'spec.nodeName of the pods of this node' },
+  manifests: { value: 'DIR', help: 'folder of Kubernetes objects as YAML (required)' },
+  'node-name': { value: 'NAME', fallback: { from: "the host's name", read: hostname }, help: 'spec.nodeName of the pods of this node' },
   'own-namespace': { value: 'NAME', fallback: 'weft-system', help: "the mesh's own namespace, which is never captured" },
   'run-dir': { value: 'DIR', fallback: '/run/weft', help: 'sockets and state that end with the boot' },
   'state-dir': { value: 'DIR', fallback: '/var/lib/weft', help: 'state that survives a reboot' },
   'pin-dir': { value: 'DIR', fallback: '/sys/fs/bpf/weft', help: 'where programs and maps are pinned' },
   'netns-dir': { value: 'DIR', fallback: '/run/netns', help: "where the container runtime keeps pods' network namespaces" },
-  cgroup: { value: 'DIR', fallback: findCgroup2, help: 'cgroup v2 folder at or below which all pods run' },
-  'agent-cgroup': { value: 'DIR', fallback: () => `${findCgroup2()}/weft-agent`, help: "cgroup v2 folder of the agent's own" },
+  cgroup: { value: 'DIR', fallback: cgroup2, help: 'cgroup v2 folder at or below which all pods run' },
+  'agent-cgroup': { value: 'DIR', fallback: agentCgroup, help: "cgroup v2 folder of the agent's own" },
   'kubelet-cgroup': { value: 'DIR', fallback: '', help: 'cgroup v2 folder of the kubelet, whose connections are probes' },
-  workers: { value: 'N', fallback: () => String(Math.max(2, Math.ceil(availableParallelism() / 4))), help: 'worker processes' },
+  workers: { value: 'N', fallback: quarterOfCores, help: 'worker processes' },
   'worker-uid': { value: 'UID', fallback: '2102', help: 'user and group of the workers' },
   pipes: { value: 'N', fallback: '32', help: 'pipes of one worker that may hold bytes in flight' },
   'pipe-bytes': { value: 'N', fallback: '1048576', help: 'size of one pipe' },
   'connect-timeout': { value: 'TIME', fallback: '1s', help: 'for connections out of a pod' },
   'app-connect-timeout': { value: 'TIME', fallback: '300ms', help: 'for connections to the app of a pod' },
-  'idle-timeout': { value: 'TIME', fallback: '0s', help: 'ends a connection on which nothing moves; 0s never does' },
-  'drain-timeout': { value: 'TIME', fallback: '0s', help: 'how long a replaced worker may finish its connections; 0s as long as they last' },
+  'idle-timeout': { value: 'TIME', fallback: '0', help: 'ends a connection on which nothing moves; 0 never does' },
+  'drain-timeout': { value: 'TIME', fallback: '0', help: 'how long a replaced worker may finish its connections; 0 as long as they last' },
   'proof-timeout': { value: 'TIME', fallback: '2s', help: 'for the connections that prove an enrolment' },
   'log-level': { value: 'LEVEL', fallback: 'info', help: 'debug, info, warn or error' },
+  'log-connections': { fallback: 'false', help: 'log every connection that ends' },
 } as const satisfies Record<string, Flag>;
 
 type FlagName = keyof typeof flags;
+const flagNames = Object.keys(flags) as FlagName[];
 
-/** @throws UsageError that names the flag. */
-export function parseConfig(args: readonly string[]): AgentConfig {
-  const values = readFlags(args);
-  const text = (name: FlagName): string => values[name] ?? fallbackOf(name);
-  const manifests = text('manifests');
-  if (manifests === '') throw new UsageError('--manifests is required');
-  if (!['debug', 'info', 'warn', 'error'].includes(text('log-level'))) throw bad('log-level', text('log-level'), 'a level');
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws UsageError */
+export function parseConfig(args: readonly string[], environment: Environment = {}): AgentConfig {
+  const given = readFlags(args);
+
+  /** A value's text, read by `parse`, whose RangeError says what was expected. */
+  const read = <Value>(name: FlagName, parse: (text: string) => Value): Value => {
+    const variable = variableOf(name);
+    const source = given[name] === undefined && environment[variable] !== undefined ? variable : `--${name}`;
+    const text = given[name] ?? environment[variable] ?? fallbackOf(flags[name]);
+    if (text === undefined) throw new UsageError(`--${name} is required`);
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof RangeError) throw new UsageError(`${source}: ${error.message}`);
+      throw error;
+    }
+  };
+
   return Object.freeze({
-    nodeName: text('node-name'),
-    ownNamespace: text('own-namespace'),
-    manifests,
-    runDir: text('run-dir'),
-    stateDir: text('state-dir'),
-    pinDir: text('pin-dir'),
-    netnsDir: text('netns-dir'),
-    cgroup: text('cgroup'),
-    agentCgroup: text('agent-cgroup'),
-    kubeletCgroup: text('kubelet-cgroup') === '' ? undefined : text('kubelet-cgroup'),
-    workers: integer('workers', text('workers'), 1, 64),
-    workerUid: integer('worker-uid', text('worker-uid'), 1, 65535),
-    proofTimeoutMs: duration('proof-timeout', text('proof-timeout')),
-    logLevel: text('log-level'),
+    nodeName: read('node-name', nonEmpty),
+    ownNamespace: read('own-namespace', nonEmpty),
+    manifests: read('manifests', nonEmpty),
+    runDir: read('run-dir', nonEmpty),
+    stateDir: read('state-dir', nonEmpty),
+    pinDir: read('pin-dir', nonEmpty),
+    netnsDir: read('netns-dir', nonEmpty),
+    cgroup: read('cgroup', nonEmpty),
+    agentCgroup: read('agent-cgroup', nonEmpty),
+    kubeletCgroup: read('kubelet-cgroup', (text) => (text === '' ? undefined : text)),
+    workers: read('workers', integer(1, 64)), // WEFT_MAX_WORKERS of bpf/weft.h
+    workerUid: read('worker-uid', integer(1, 2 ** 32 - 2)), // never root; the last one means "no change" to setuid
+    proofTimeoutMs: read('proof-timeout', parseDuration),
+    logLevel: read('log-level', oneOf('debug', 'info', 'warn', 'error')),
     relay: Object.freeze({
-      outboundConnectTimeoutMs: duration('connect-timeout', text('connect-timeout')),
-      inboundConnectTimeoutMs: duration('app-connect-timeout', text('app-connect-timeout')),
-      idleTimeoutMs: duration('idle-timeout', text('idle-timeout')),
-      drainTimeoutMs: duration('drain-timeout', text('drain-timeout')),
-      pipes: integer('pipes', text('pipes'), 1, 4096),
-      pipeBytes: integer('pipe-bytes', text('pipe-bytes'), 4096, 1 << 26),
-      logConnections: values['log-connections'] === 'true',
+      outboundConnectTimeoutMs: read('connect-timeout', parseDuration),
+      inboundConnectTimeoutMs: read('app-connect-timeout', parseDuration),
+      idleTimeoutMs: read('idle-timeout', parseDuration),
+      drainTimeoutMs: read('drain-timeout', parseDuration),
+      pipes: read('pipes', integer(1, 4096)),
+      pipeBytes: read('pipe-bytes', integer(4096, 1 << 26)),
+      logConnections: read('log-connections', oneOf('true', 'false')) === 'true',
     }),
   });
 }
 
-export function usage(): string {
-  const names = Object.keys(flags) as FlagName[];
-  const lines = names.map((name) => {
-    const fallback = name === 'manifests' ? '' : fallbackOf(name);
-    return `  ${`--${name} ${flags[name].value}`.padEnd(30)}${flags[name].help}${fallback === '' ? '' : ` (default ${fallback})`}`;
-  });
-  return ['Usage: weft-agent --manifests DIR [flags]', '', ...lines, `  ${'--log-connections'.padEnd(30)}log every connection that ends`, ''].join('\n');
+/** For the agent's entry: prints the help or what is wrong, and ends the process; with 2 where something is. */
+export function parseConfigOrExit(args: readonly string[], environment: Environment): AgentConfig {
+  if (args.includes('--help')) {
+    process.stdout.write(usage());
+    process.exit(0);
+  }
+  try {
+    return parseConfig(args, environment);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`weft-agent: ${error.message}\n${error.hint}\n`);
+    process.exit(2);
+  }
 }
 
-function readFlags(args: readonly string[]): Partial<Record<FlagName | 'log-connections', string>> {
-  const options: Record<string, { type: 'string' | 'boolean' }> = { 'log-connections': { type: 'boolean' } };
-  for (const name of Object.keys(flags)) options[name] = { type: 'string' };
+export function usage(): string {
+  const lines = flagNames.map((name) => {
+    const { value, fallback, help }: Flag = flags[name];
+    const shown = typeof fallback === 'object' ? fallback.from : value === undefined ? '' : (fallback ?? '');
+    return `  ${`--${name} ${value ?? ''}`.padEnd(28)}${help}${shown === '' ? '' : ` (default ${shown})`}`;
+  });
+  const end = 'TIME is such as 500ms, 10s or 2m. Each flag may be an environment variable: --node-name is WEFT_NODE_NAME.';
+  return ['Usage: weft-agent --manifests DIR [flags]', '', ...lines, '', end, ''].join('\n');
+}
+
+/** Where the cgroup v2 tree is mounted; /proc/mounts writes blanks in octal (fstab(5)). @throws UsageError */
+export function findCgroup2(mounts: string): string {
+  const mount = mounts.split('\n').find((line) => line.split(' ')[2] === 'cgroup2');
+  const folder = mount?.split(' ')[1];
+  if (folder === undefined) throw new UsageError('--cgroup: no cgroup v2 tree is mounted; mount one, or name its folder');
+  return folder.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
+}
+
+function readFlags(args: readonly string[]): Partial<Record<FlagName, string>> {
+  const options = Object.fromEntries(
+    flagNames.map((name) => [name, { type: 'value' in flags[name] ? ('string' as const) : ('boolean' as const) }]),
+  );
   try {
     const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
@@ -120,33 +175,30 @@ function readFlags(args: readonly string[]): Partial<Record<FlagName | 'log-conn
   }
 }
 
-function fallbackOf(name: FlagName): string {
-  const { fallback } = flags[name];
-  return typeof fallback === 'string' ? fallback : fallback();
+function variableOf(name: FlagName): string {
+  return `WEFT_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-function integer(name: FlagName, value: string, minimum: number, maximum: number): number {
-  const number = Number(value);
-  if (!/^\d+$/.test(value) || number < minimum || number > maximum) throw bad(name, value, `a whole number from ${minimum} to ${maximum}`);
-  return number;
+function fallbackOf({ fallback }: Flag): string | undefined {
+  return typeof fallback === 'object' ? fallback.read() : fallback;
 }
 
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-function duration(name: FlagName, value: string): number {
-  const match = /^(\d+)(ms|s|m|h)$/.exec(value);
-  const milliseconds = Number(match?.[1]) * (units[match?.[2] ?? ''] ?? NaN);
-  if (!Number.isSafeInteger(milliseconds) || milliseconds > 0x7fffffff) throw bad(name, value, 'a time such as 500ms, 10s or 2m');
-  return milliseconds;
+function nonEmpty(text: string): string {
+  if (text === '') throw new RangeError('it is empty');
+  return text;
 }
 
-function bad(name: FlagName, value: string, expected: string): UsageError {
-  return new UsageError(`--${name} is "${value}", which is not ${expected}`);
+function integer(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : NaN;
+    if (value >= minimum && value <= maximum) return value;
+    throw new RangeError(`"${text}" is not a whole number from ${minimum} to ${maximum}`);
+  };
 }
 
-function findCgroup2(): string {
-  const line = readFileSync('/proc/mounts', 'utf8')
-    .split('\n')
-    .find((mount) => mount.split(' ')[2] === 'cgroup2');
-  return line?.split(' ')[1] ?? '/sys/fs/cgroup';
+function oneOf(...values: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (values.includes(text)) return text;
+    throw new RangeError(`"${text}" is none of ${values.join(', ')}`);
+  };
 }

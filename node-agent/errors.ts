@@ -1,4 +1,7 @@
-/** Everything that can go wrong and that a user can read about. Codes are an interface: they never change their meaning. */
+/**
+ * Everything that can go wrong and that a user can read about, with what to look at next. Codes are an interface: they never change
+ * their meaning.
+ */
 const catalogue = {
   'WEFT-E101': 'Look whether the pod runs in a sandbox of its own (Kata, gVisor) or on another cgroup tree than --cgroup names.',
   'WEFT-E102': 'Look whether the pod runs in a sandbox of its own (Kata, gVisor), or whether a firewall on the node drops what the node sends to it.',
@@ -8,9 +11,13 @@ const catalogue = {
   'WEFT-E106': 'Look at the cause: the kernel must be Linux 6.1 or newer with BTF, bpffs and a cgroup v2 tree.',
   'WEFT-E107': 'Mend the annotation; until then the pod stays as it was.',
   'WEFT-E108': 'Mend the file; until then what it said before stays in force.',
+  'WEFT-E109': 'weft-agent --help lists the flags and their environment variables.',
+  'WEFT-E110': 'Start the agent as root and give --worker-uid a user that has no capabilities.',
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;
+
+export const errorCodes = Object.keys(catalogue) as readonly ErrorCode[];
 
 export class WeftError extends Error {
   readonly code: ErrorCode;
@@ -22,5 +29,10 @@ export class WeftError extends Error {
     this.name = 'WeftError';
     this.code = code;
     this.hint = catalogue[code];
+  }
+
+  /** Where the documentation explains it. */
+  get documentation(): string {
+    return `docs/errors.md#${this.code.toLowerCase()}`;
   }
 }

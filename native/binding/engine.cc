@@ -3,6 +3,7 @@
 #include <nan.h>
 #include <uv.h>
 
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -35,9 +36,9 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     const v8::Local<v8::FunctionTemplate> type = Nan::New<v8::FunctionTemplate>();
     type->InstanceTemplate()->SetInternalFieldCount(1);
     const v8::Local<v8::Object> object = Nan::NewInstance(Nan::GetFunction(type).ToLocalChecked()).ToLocalChecked();
-    auto wrapper = std::make_unique<EngineObject>(options);
-    wrapper->Wrap(object);
-    wrapper.release()->Open(options);
+    auto* wrapper = new EngineObject(options);
+    wrapper->Wrap(object);  // collected with the object from here on
+    wrapper->Open(options);
     Nan::SetMethod(object, "statistics", Statistics);
     Nan::SetMethod(object, "stopAccepting", StopAccepting);
     Nan::SetMethod(object, "close", Close);
@@ -76,7 +77,8 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     engine_options.pipes = UnsignedProperty(options, "pipes");
     engine_options.pipe_bytes = UnsignedProperty(options, "pipeBytes");
     engine_options.record = static_cast<ConnectionRecord*>(record_->Data());
-    engine_ = std::make_unique<core::Engine>(engine_options, *this);
+    core::Decisions& decisions = *this;
+    engine_ = std::make_unique<core::Engine>(engine_options, decisions);
 
     auto poll = std::make_unique<uv_poll_t>();
     const int error = uv_poll_init(Nan::GetCurrentEventLoop(), poll.get(), engine_->descriptor());

@@ -5,16 +5,14 @@ import { join } from 'node:path';
  * Moves this process into a cgroup of the agent's own. The kernel programs know the agent's sockets by it, so a pod cannot pose as
  * the agent by a mark; children are born in it. Throws where the kernel refuses: an agent outside would capture itself.
  *
- * @param cgroup2 - where the cgroup v2 tree is mounted
- * @param name - path of the folder below the mount; made if missing
+ * @param folder - in the cgroup v2 tree; made if missing
  * @returns the folder
  */
-export function joinAgentCgroup(cgroup2: string, name: string): string {
-  const folder = join(cgroup2, name);
+export function joinAgentCgroup(folder: string): string {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'cgroup.procs'), String(process.pid));
   const current = currentCgroup();
-  if (!folder.endsWith(current) || current === '/') {
+  if (current === '/' || !folder.endsWith(current)) {
     throw new Error(`this process is in the cgroup ${current} after having been moved to ${folder}`);
   }
   return folder;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Capture } from '../../native/capture.d.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
-import type { MessageToMain } from '../worker/messages.ts';
+import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
 import { CaptureProof } from './capture-proof.ts';
@@ -15,169 +15,242 @@ import { Enrolment } from './enrolment.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import { ManifestSource } from './manifests.ts';
 import { writeNamespacesFile } from './namespaces-file.ts';
-import { loadNativeAddon } from './native.ts';
+import type { NativeAddon } from './native.ts';
 import { NetnsFinder } from './netns-finder.ts';
 import { earlierGenerations, generationFolder, removeGeneration, retirePredecessor } from './predecessor.ts';
-import { Reconciler } from './reconciler.ts';
 import type { PodEvent } from './reconciler.ts';
+import { Reconciler } from './reconciler.ts';
 import { WorkerSupervisor } from './worker-supervisor.ts';
 
 const enrolmentsAtOnce = 8;
 const drainGraceMs = 3000; // longer than a handshake that was under way when the listeners were swapped
 
-/** One main process: everything of a node but the bytes. ARCHITECTURE.md tells what a generation is. */
+/** Where the build put what main starts and loads. */
+const brokerBinary = process.env['WEFT_BROKER'] ?? new URL('../../build/weft-broker', import.meta.url).pathname;
+const bpfObjects = process.env['WEFT_BPF'] ?? new URL('../../build/bpf', import.meta.url).pathname;
+
+/** The main process: everything of a node but the bytes. ARCHITECTURE.md tells what a generation is. */
 export class Agent {
   readonly #config: AgentConfig;
   readonly #log: Logger;
+  readonly #native: NativeAddon;
   readonly #stop = new AbortController();
-  #capture!: Capture;
-  #broker!: Broker;
-  #workers!: WorkerSupervisor;
-  #cni!: CniServer;
+  readonly #pods: EnrolledPods;
+  readonly #capture: Capture;
+  readonly #workers: WorkerSupervisor;
+  readonly #generation: string;
+  readonly #proof: CaptureProof;
+  readonly #enrolment: Enrolment;
+  #broker: Broker;
+  #cni: CniServer | undefined;
 
-  constructor(config: AgentConfig, log: Logger) {
+  private constructor(config: AgentConfig, log: Logger, native: NativeAddon, capture: Capture, broker: Broker, generation: string) {
     this.#config = config;
     this.#log = log;
-  }
-
-  async start(): Promise<void> {
-    const config = this.#config;
-    mkdirSync(config.runDir, { recursive: true });
-    mkdirSync(config.stateDir, { recursive: true });
-    await retirePredecessor(config.runDir);
-    const native = loadNativeAddon();
-    const agentCgroup = joinAgentCgroup(config.cgroup, config.agentCgroup);
-    this.#capture = native.openCapture({
-      objects: config.bpfObjects,
-      pinDir: config.pinDir,
-      cgroup: config.cgroup,
-      agentCgroup,
-      ...(config.kubeletCgroup && { kubeletCgroup: config.kubeletCgroup }),
-    });
-    const generation = join(config.runDir, generationFolder());
-    mkdirSync(generation, { recursive: true });
-    chmodSync(generation, 0o711); // workers, of another uid, pass through it to the broker's socket
-
-    const brokerPath = join(generation, 'broker.sock');
-    this.#broker = await Broker.spawn({ binary: config.brokerBinary, path: brokerPath, workerUid: config.workerUid, native });
-    await this.#broker.setListenerMap(this.#capture.listenersMap);
+    this.#native = native;
+    this.#capture = capture;
+    this.#broker = broker;
+    this.#generation = generation;
+    this.#pods = new EnrolledPods(join(config.runDir, 'pods.json'));
     this.#workers = new WorkerSupervisor({
       count: config.workers,
-      worker: { ...config.worker, brokerPath, uid: config.workerUid },
-      clientsMap: this.#capture.clientsMap,
+      worker: { ...config.relay, brokerPath: brokerPath(generation), uid: config.workerUid },
+      clientsMap: capture.clientsMap,
+      greetings: () => this.#greetings(),
       onMessage: (message) => {
         this.#onWorkerMessage(message);
       },
-      log: this.#log,
+      log,
     });
-    this.#workers.start();
-
-    const proof = new CaptureProof({
-      capture: this.#capture,
-      broker: this.#broker,
+    this.#proof = new CaptureProof({
+      capture,
+      broker: () => this.#broker,
       cgroup: config.cgroup,
       timeoutMs: config.proofTimeoutMs,
-      expect: (pod) => {
-        this.#workers.broadcast({ type: 'expect-proof', pod });
-      },
-      forget: (pod) => {
-        this.#workers.broadcast({ type: 'forget-proof', pod });
+      tellWorkers: (message) => {
+        this.#workers.broadcast(message);
       },
     });
-    this.#proof = proof;
-    const pods = new EnrolledPods(join(config.runDir, 'pods.json'));
-    const enrolment = new Enrolment({
+    this.#enrolment = new Enrolment({
       native,
-      capture: this.#capture,
-      broker: this.#broker,
-      pods,
-      proof,
+      capture,
+      broker: () => this.#broker,
+      pods: this.#pods,
+      proof: this.#proof,
       workers: config.workers,
       tellWorkers: (message) => {
         this.#workers.broadcast(message);
       },
-      log: this.#log,
     });
-    await this.#adopt(enrolment, pods);
-
-    const source = new ManifestSource(config.manifests);
-    await source.start(this.#stop.signal);
-    const queue = new KeyedQueue(enrolmentsAtOnce);
-    const reconciler = new Reconciler({
-      nodeName: config.nodeName,
-      ownNamespace: config.ownNamespace,
-      source,
-      enrolment,
-      pods,
-      finder: new NetnsFinder(native, config.netnsDir),
-      native,
-      queue,
-      onEvent: (event) => {
-        this.#report(event);
-      },
-      log: this.#log,
-    });
-    const writeNamespaces = (): void => {
-      writeNamespacesFile(join(config.stateDir, 'namespaces.json'), reconciler.optedInNamespaces());
-    };
-    source.onChange(writeNamespaces);
-    writeNamespaces();
-    reconciler.start(this.#stop.signal);
-    this.#cni = new CniServer({ path: join(config.runDir, 'cni.sock'), handler: new CniCalls(reconciler, pods), log: this.#log });
-    await this.#cni.listen();
-    this.#log.info({ node: config.nodeName, workers: config.workers }, 'ready');
   }
 
-  #proof: CaptureProof | undefined;
+  /** Resolves when the node's pods are captured and the CNI plugin is answered. */
+  static async start(config: AgentConfig, log: Logger, native: NativeAddon): Promise<Agent> {
+    mkdirSync(config.runDir, { recursive: true });
+    mkdirSync(config.stateDir, { recursive: true });
+    await retirePredecessor(config.runDir);
+    const agentCgroup = joinAgentCgroup(config.agentCgroup);
+    const capture = native.openCapture({
+      objects: bpfObjects,
+      pinDir: config.pinDir,
+      cgroup: config.cgroup,
+      agentCgroup,
+      ...(config.kubeletCgroup !== undefined && { kubeletCgroup: config.kubeletCgroup }),
+    });
+    const generation = join(config.runDir, generationFolder());
+    mkdirSync(generation, { recursive: true });
+    for (const folder of [config.runDir, generation]) chmodSync(folder, 0o711); // workers, of another uid, pass through
+    let agent: Agent | undefined = undefined;
+    const broker = await startBroker(config, native, generation, capture, () => agent?.onBrokerLost());
+    agent = new Agent(config, log, native, capture, broker, generation);
+    agent.#workers.start();
+    await agent.#adopt();
+    await agent.#serve();
+    return agent;
+  }
 
   /**
    * Takes over what the pinned maps hold: this generation's listeners first, then its programs, then the earlier generations are told
-   * to finish. A pod whose namespace cannot be found again is forgotten.
+   * to finish. Entries of namespaces that cannot be found again are taken out.
    */
-  async #adopt(enrolment: Enrolment, pods: EnrolledPods): Promise<void> {
+  async #adopt(): Promise<void> {
     const adopted = new Map(this.#capture.adopted().map((pod) => [pod.cookie, pod]));
-    enrolment.reserveIds([...adopted.values()].map((pod) => pod.id));
-    const known = pods.readPredecessors().filter((pod) => adopted.get(pod.cookie)?.id === pod.id);
-    await Promise.all(
-      known.map(async (pod) => {
-        const addresses = [pod.ipv4, pod.ipv6].filter((address) => address !== undefined);
-        try {
-          await enrolment.listen({ ...pod, addresses });
-          pods.set(pod);
-          adopted.delete(pod.cookie);
-        } catch (error) {
-          this.#log.warn({ error, pod: pod.name, namespace: pod.namespace }, 'a pod of an earlier agent could not be taken over');
-        }
-      }),
-    );
+    this.#enrolment.reserveIds([...adopted.values()].map((pod) => pod.id));
+    for (const pod of this.#pods.readPredecessors()) {
+      if (adopted.get(pod.cookie)?.id !== pod.id || this.#enrolment.isNamespaceGone(pod)) continue;
+      try {
+        await this.#enrolment.listenAgain(pod);
+        adopted.delete(pod.cookie);
+      } catch (error) {
+        this.#log.error({ error, namespace: pod.namespace, pod: pod.name }, 'a pod of the earlier agent could not be taken over');
+      }
+    }
     for (const cookie of adopted.keys()) this.#capture.forget(cookie);
+    this.#enrolment.releaseIds([...adopted.values()].map((pod) => pod.id));
     this.#capture.attach();
-    for (const pod of pods.values()) enrolment.updateSkips(pod, pod.skips);
+    for (const pod of this.#pods.values()) this.#enrolment.captureAgain(pod, pod.skips);
     for (const folder of earlierGenerations(this.#config.runDir)) {
-      await Broker.drain(join(folder, 'broker.sock'), drainGraceMs, loadNativeAddon());
+      Broker.drain(brokerPath(folder), drainGraceMs, this.#native);
       removeGeneration(folder);
     }
   }
 
+  async #serve(): Promise<void> {
+    const { manifests, nodeName, ownNamespace, netnsDir, stateDir, runDir } = this.#config;
+    const source = new ManifestSource(manifests);
+    await source.start(this.#stop.signal);
+    const reconciler = new Reconciler({
+      nodeName,
+      ownNamespace,
+      source,
+      enrolment: this.#enrolment,
+      pods: this.#pods,
+      finder: new NetnsFinder(this.#native, netnsDir),
+      native: this.#native,
+      queue: new KeyedQueue(enrolmentsAtOnce),
+      onEvent: (event) => {
+        this.#report(event);
+      },
+    });
+    const onChange = (): void => {
+      writeNamespacesFile(join(stateDir, 'namespaces.json'), reconciler.optedInNamespaces());
+      for (const problem of source.problems()) this.#log.error({ code: problem.code, hint: problem.hint }, problem.message);
+    };
+    source.onChange(onChange);
+    onChange();
+    reconciler.start(this.#stop.signal);
+    this.#cni = new CniServer({ path: join(runDir, 'cni.sock'), handler: new CniCalls(reconciler, this.#pods), log: this.#log });
+    await this.#cni.listen();
+    this.#log.info({ node: nodeName, workers: this.#config.workers, adopted: this.#pods.values().length }, 'ready');
+  }
+
+  /** Stops being main at once; workers and broker go on until a successor tells them to finish. */
+  retire(): void {
+    this.#stop.abort();
+    this.#workers.abandon();
+    this.#broker.close();
+  }
+
+  /** Finishes what is open. The pods stay captured: without an agent their new connections wait for the next one. */
+  async shutdown(): Promise<void> {
+    this.#stop.abort();
+    await this.#cni?.close();
+    this.#workers.abandon();
+    this.#broker.drain(0);
+    await this.#workers.stop();
+    this.#broker.close();
+    removeGeneration(this.#generation);
+  }
+
+  /** Upstream sockets cannot be made without it, so a new one gets every pod at once; its listeners replace the old. */
+  onBrokerLost(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#log.error('the broker ended; starting another');
+    startBroker(this.#config, this.#native, this.#generation, this.#capture, () => this.onBrokerLost())
+      .then(async (broker) => {
+        this.#broker = broker;
+        for (const pod of this.#pods.values()) await this.#enrolment.listenAgain(pod);
+      })
+      .catch((error: unknown) => {
+        this.#log.error({ error }, 'the broker could not be started again');
+        process.exitCode = 1;
+        process.kill(process.pid, 'SIGTERM');
+      });
+  }
+
+  #greetings(): MessageToWorker[] {
+    return this.#pods.values().map(({ id, namespace, name }) => ({ type: 'pod', pod: id, namespace, name }));
+  }
+
   #onWorkerMessage(message: MessageToMain): void {
-    if (message.type === 'proof') this.#proof?.arrived(message.pod, message.direction);
-    else if (message.type === 'connections') for (const connection of message.connections) this.#log.info(connection, 'connection');
+    switch (message.type) {
+      case 'proof':
+        this.#proof.arrived(message.pod, message.direction);
+        break;
+      case 'connections':
+        for (const connection of message.connections) this.#log.info(connection, 'connection');
+        if (message.dropped > 0) this.#log.warn({ dropped: message.dropped }, 'connections not reported');
+        break;
+      case 'pod-drained':
+        this.#enrolment.workerDrained(message.pod);
+    }
   }
 
   #report(event: PodEvent): void {
     switch (event.type) {
       case 'enrolled':
-        this.#log.info(podFields(event.pod), event.found === 'running' ? 'pod joined the mesh while running' : 'pod joined the mesh');
+        this.#log.info(podFields(event.pod), event.found === 'running' ? 'running pod joined the mesh' : 'new pod joined the mesh');
         break;
       case 'released':
         this.#log.info({ ...podFields(event.pod), reason: event.reason }, 'pod left the mesh');
         break;
       case 'not-meshable':
-        this.#log.error({ pod: event.pod, code: event.error.code, error: event.error.message, hint: event.error.hint }, 'pod is not meshable');
+        this.#log.error({ pod: event.pod, code: event.error.code, error: explain(event.error), hint: event.error.hint }, 'pod is not meshable');
     }
   }
 }
 
+function brokerPath(generation: string): string {
+  return join(generation, 'broker.sock');
+}
+
+async function startBroker(
+  config: AgentConfig,
+  native: NativeAddon,
+  generation: string,
+  capture: Capture,
+  onLost: () => void,
+): Promise<Broker> {
+  const broker = await Broker.spawn({ binary: brokerBinary, path: brokerPath(generation), workerUid: config.workerUid, native, onLost });
+  broker.setListenerMap(capture.listenersMap);
+  return broker;
+}
+
 function podFields(pod: { namespace: string; name: string; uid: string; id: number }): object {
   return { namespace: pod.namespace, pod: pod.name, uid: pod.uid, id: pod.id };
+}
+
+/** With its causes, outermost first. */
+function explain(error: Error): string {
+  return error.cause instanceof Error ? `${error.message}: ${explain(error.cause)}` : error.message;
 }

@@ -19,7 +19,7 @@ export const maximumAvoidedPorts = 64;
 
 export const layouts = {
   hello: { size: 12, role: 4, slot: 8 },
-  addPod: { size: 184, pod: 4, workers: 8, ipv6: 12, ipv4Address: 16, ipv6Address: 32, avoidedCount: 48, avoided: 52 },
+  addPod: { size: 180, pod: 4, workers: 8, ipv6: 12, ipv4Address: 16, ipv6Address: 32, avoidedCount: 48, avoided: 52 },
   removePod: { size: 8, pod: 4 },
   prove: { size: 32, pod: 4, deadlineMs: 8, port: 12, destination: 16 },
   drain: { size: 8, graceMs: 4 },

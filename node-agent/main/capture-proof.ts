@@ -7,13 +7,21 @@ import type { Capture } from '../../native/capture.d.ts';
 import { WeftError } from '../errors.ts';
 import type { Broker } from './broker.ts';
 import type { EnrolledPod } from './enrolled-pods.ts';
+import type { Direction, MessageToWorker } from '../worker/messages.ts';
 
 /** Address and port that are local nowhere: WEFT_PROOF_PREFIX_* and WEFT_PROOF_PORT of bpf/weft.h. */
 const proofPort = 9;
 const proofAddressV4 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254, 117, 0);
 const proofAddressV6 = Uint8Array.of(0xfd, 0x77, 0x65, 0x66, 0x74, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 
-export type ProofDirection = 'inbound' | 'outbound';
+export interface CaptureProofDependencies {
+  readonly capture: Capture;
+  /** The one that runs now. */
+  readonly broker: () => Broker;
+  readonly cgroup: string;
+  readonly timeoutMs: number;
+  readonly tellWorkers: (message: MessageToWorker) => void;
+}
 
 /**
  * Shows that a pod's traffic really arrives at the agent: one connection made in the pod's network namespace, outside the agent's
@@ -21,38 +29,20 @@ export type ProofDirection = 'inbound' | 'outbound';
  * network stack of its own, an eBPF data plane that translates addresses first) the pod must not be left half captured.
  */
 export class CaptureProof {
-  readonly #capture: Capture;
-  readonly #broker: Broker;
-  readonly #cgroup: string;
-  readonly #timeoutMs: number;
-  readonly #expect: (pod: number) => void;
-  readonly #forget: (pod: number) => void;
+  readonly #with: CaptureProofDependencies;
   readonly #waiting = new Map<string, () => void>();
 
-  /** `expect` and `forget` tell the workers for which pods an arrival is to be reported. */
-  constructor(options: {
-    capture: Capture;
-    broker: Broker;
-    cgroup: string;
-    timeoutMs: number;
-    expect: (pod: number) => void;
-    forget: (pod: number) => void;
-  }) {
-    this.#capture = options.capture;
-    this.#broker = options.broker;
-    this.#cgroup = options.cgroup;
-    this.#timeoutMs = options.timeoutMs;
-    this.#expect = options.expect;
-    this.#forget = options.forget;
+  constructor(dependencies: CaptureProofDependencies) {
+    this.#with = dependencies;
   }
 
   /** A worker accepted a proof's connection. */
-  arrived(pod: number, direction: ProofDirection): void {
+  arrived(pod: number, direction: Direction): void {
     this.#waiting.get(`${pod} ${direction}`)?.();
   }
 
   async run(pod: EnrolledPod, listenerPort: number): Promise<WeftError | undefined> {
-    this.#expect(pod.id);
+    this.#with.tellWorkers({ type: 'expect-proof', pod: pod.id });
     try {
       const outbound = await this.#dialed(pod, 'outbound', () => this.#dialFromPod(pod));
       if (outbound !== undefined) return this.#explainOutbound(pod, outbound);
@@ -61,18 +51,18 @@ export class CaptureProof {
         ? undefined
         : new WeftError('WEFT-E102', `a connection from the node to ${pod.namespace}/${pod.name} did not arrive: ${inbound}`);
     } finally {
-      this.#forget(pod.id);
+      this.#with.tellWorkers({ type: 'forget-proof', pod: pod.id });
     }
   }
 
   /** Resolves to what went wrong, or undefined once a worker has reported the connection. */
-  async #dialed(pod: EnrolledPod, direction: ProofDirection, dial: () => Promise<string | undefined>): Promise<string | undefined> {
+  async #dialed(pod: EnrolledPod, direction: Direction, dial: () => Promise<string | undefined>): Promise<string | undefined> {
     const key = `${pod.id} ${direction}`;
     const { promise: arrival, resolve } = Promise.withResolvers<undefined>();
     this.#waiting.set(key, () => resolve(undefined));
-    const timer = AbortSignal.timeout(this.#timeoutMs);
+    const timer = AbortSignal.timeout(this.#with.timeoutMs);
     const timedOut = new Promise<string>((giveUp) => {
-      timer.addEventListener('abort', () => giveUp(`no worker saw it within ${this.#timeoutMs} ms`), { once: true });
+      timer.addEventListener('abort', () => giveUp(`no worker saw it within ${this.#with.timeoutMs} ms`), { once: true });
     });
     try {
       const failure = dial();
@@ -84,11 +74,11 @@ export class CaptureProof {
   }
 
   async #dialFromPod(pod: EnrolledPod): Promise<string | undefined> {
-    const processes = openSync(join(this.#cgroup, 'cgroup.procs'), 'w');
+    const processes = openSync(join(this.#with.cgroup, 'cgroup.procs'), 'w');
     try {
       const destination = pod.ipv4 === undefined ? proofAddressV6 : proofAddressV4;
-      const { error } = await this.#broker.prove(
-        { pod: pod.id, destination, port: proofPort, deadlineMs: this.#timeoutMs },
+      const { error } = await this.#with.broker().prove(
+        { pod: pod.id, destination, port: proofPort, deadlineMs: this.#with.timeoutMs },
         processes,
       );
       return error === 0 ? undefined : `connect() failed with errno ${error}`;
@@ -101,7 +91,7 @@ export class CaptureProof {
     const address = pod.ipv4 ?? pod.ipv6;
     if (address === undefined) return Promise.resolve('it has no address');
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
-    const socket = connect({ host: formatAddress(address), port, timeout: this.#timeoutMs });
+    const socket = connect({ host: formatAddress(address), port, timeout: this.#with.timeoutMs });
     socket.once('connect', () => {
       resolve(undefined);
     });
@@ -119,7 +109,7 @@ export class CaptureProof {
   }
 
   #explainOutbound(pod: EnrolledPod, failure: string): WeftError {
-    const foreign = this.#capture.foreignPrograms();
+    const foreign = this.#with.capture.foreignPrograms();
     const what = `a connection from ${pod.namespace}/${pod.name} did not arrive: ${failure}`;
     if (foreign.length === 0) return new WeftError('WEFT-E101', what);
     const names = foreign.map((program) => `${program.name} (${program.attachType}, id ${program.id}, on ${program.cgroup})`);

@@ -1,6 +1,5 @@
 import type { Capture } from '../../native/capture.d.ts';
 import { WeftError } from '../errors.ts';
-import type { Logger } from '../log.ts';
 import type { Broker } from './broker.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
 import type { NativeAddon } from './native.ts';
@@ -22,12 +21,12 @@ export interface PodToEnrol {
 export interface EnrolmentDependencies {
   readonly native: NativeAddon;
   readonly capture: Capture;
-  readonly broker: Broker;
+  /** The one that runs now. */
+  readonly broker: () => Broker;
   readonly pods: EnrolledPods;
   readonly proof: CaptureProof;
   readonly workers: number;
   readonly tellWorkers: (message: MessageToWorker) => void;
-  readonly log: Logger;
 }
 
 const maximumPods = 1024; // WEFT_MAX_PODS of bpf/weft.h
@@ -51,14 +50,29 @@ export class Enrolment {
     for (const id of ids) this.#usedIds.add(id);
   }
 
+  releaseIds(ids: Iterable<number>): void {
+    for (const id of ids) this.#usedIds.delete(id);
+  }
+
+  /** Listeners for a pod that the kernel has captured already: of an earlier process, or of a broker that is gone. */
+  async listenAgain(pod: EnrolledPod): Promise<void> {
+    const netns = this.#openNetns(pod);
+    try {
+      await this.#listen(pod, netns);
+    } finally {
+      this.#with.native.closeDescriptor(netns);
+    }
+    this.#with.pods.set(pod);
+  }
+
   /** @throws WeftError WEFT-E104 netns gone, WEFT-E105 broker, WEFT-E106 BPF; then nothing of the pod is left. */
-  async enrol(pod: PodToEnrol, keptId?: number): Promise<EnrolledPod> {
+  async enrol(pod: PodToEnrol): Promise<EnrolledPod> {
     const { native, pods } = this.#with;
     const netns = this.#openNetns(pod);
     try {
       const enrolled: EnrolledPod = {
         ...pod,
-        id: keptId ?? this.#takeId(),
+        id: this.#takeId(),
         cookie: native.netnsCookie(netns),
         ipv4: pod.addresses.find(isIPv4),
         ipv6: pod.addresses.find((address) => !isIPv4(address)),
@@ -73,7 +87,7 @@ export class Enrolment {
   }
 
   /** New skip lists take effect for new connections. */
-  updateSkips(pod: EnrolledPod, skips: Skips): EnrolledPod {
+  captureAgain(pod: EnrolledPod, skips: Skips): EnrolledPod {
     const { native, pods } = this.#with;
     const updated = { ...pod, skips };
     const netns = this.#openNetns(pod);
@@ -93,7 +107,7 @@ export class Enrolment {
 
   /** Open connections of the pod go on; their routes are taken out when the last has ended. */
   release(pod: EnrolledPod): void {
-    const { native, capture, broker, pods, tellWorkers } = this.#with;
+    const { native, capture, broker, pods, workers, tellWorkers } = this.#with;
     const netns = this.#tryOpenNetns(pod);
     if (netns === undefined) {
       capture.forget(pod.cookie);
@@ -104,12 +118,31 @@ export class Enrolment {
         native.closeDescriptor(netns);
       }
     }
-    broker.removePod(pod.id);
-    tellWorkers({ type: 'pod-released', pod: pod.id });
+    broker().removePod(pod.id);
     pods.delete(pod.uid);
     this.#ports.delete(pod.id);
-    this.#usedIds.delete(pod.id);
+    this.#leaving.set(pod.id, { pod, workersLeft: workers });
+    tellWorkers({ type: 'pod-released', pod: pod.id });
   }
+
+  /** A worker has ended its last connection of a pod that left. After the last worker the pod's routes go, and its id is free. */
+  workerDrained(id: number): void {
+    const leaving = this.#leaving.get(id);
+    if (leaving === undefined || --leaving.workersLeft > 0) return;
+    this.#leaving.delete(id);
+    this.#usedIds.delete(id);
+    const netns = this.#tryOpenNetns(leaving.pod);
+    if (netns === undefined) return;
+    const { native, capture, pods } = this.#with;
+    try {
+      const hasJoinedAgain = pods.values().some((pod) => pod.cookie === leaving.pod.cookie);
+      if (!hasJoinedAgain) capture.cleanNamespace(netns);
+    } finally {
+      native.closeDescriptor(netns);
+    }
+  }
+
+  readonly #leaving = new Map<number, { readonly pod: EnrolledPod; workersLeft: number }>();
 
   readonly #ports = new Map<number, Promise<number>>();
 
@@ -122,7 +155,7 @@ export class Enrolment {
   async #listen(pod: EnrolledPod, netns: number): Promise<void> {
     const { broker, workers, tellWorkers } = this.#with;
     tellWorkers({ type: 'pod', pod: pod.id, namespace: pod.namespace, name: pod.name });
-    const port = broker.addPod({ pod: pod.id, workers, ipv4: pod.ipv4, ipv6: pod.ipv6, avoidedPorts: pod.ports }, netns);
+    const port = broker().addPod({ pod: pod.id, workers, ipv4: pod.ipv4, ipv6: pod.ipv6, avoidedPorts: pod.ports }, netns);
     this.#ports.set(pod.id, port);
     try {
       await port;
@@ -146,7 +179,7 @@ export class Enrolment {
       });
     } catch (cause) {
       capture.release(netns, pod.id);
-      broker.removePod(pod.id);
+      broker().removePod(pod.id);
       this.#forgetId(pod.id);
       throw new WeftError('WEFT-E106', `the kernel did not take ${pod.namespace}/${pod.name} in`, { cause });
     }

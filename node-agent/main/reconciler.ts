@@ -3,11 +3,10 @@ import type { Skips } from '../../mesh/skips.ts';
 import { parseSkips } from '../../mesh/skips.ts';
 import { parseAddress } from '../../mesh/address.ts';
 import { WeftError } from '../errors.ts';
-import type { Logger } from '../log.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
 import type { Enrolment } from './enrolment.ts';
 import type { KeyedQueue } from './keyed-queue.ts';
-import type { SourcePod, ObjectSource } from './object-source.ts';
+import type { ObjectSource, SourceNamespace, SourcePod } from './object-source.ts';
 import type { NativeAddon } from './native.ts';
 import type { NetnsFinder } from './netns-finder.ts';
 
@@ -27,7 +26,6 @@ export interface ReconcilerDependencies {
   readonly native: NativeAddon;
   readonly queue: KeyedQueue;
   readonly onEvent: (event: PodEvent) => void;
-  readonly log: Logger;
 }
 
 /** Where a CNI call says that a pod's namespace is. */
@@ -115,7 +113,7 @@ export class Reconciler {
         });
       } else if (wanted !== undefined && enrolled !== undefined && !sameSkips(wanted.skips, enrolled.skips)) {
         this.#enqueue(pod, () => {
-          this.#with.enrolment.updateSkips(enrolled, wanted.skips);
+          this.#with.enrolment.captureAgain(enrolled, wanted.skips);
           return Promise.resolve();
         });
       }
@@ -190,6 +188,17 @@ export class Reconciler {
     this.#with.onEvent({ type: 'not-meshable', pod, error });
   }
 
+  /** A list that cannot be read skips nothing: a pod must not leave the mesh by a typing error. */
+  #skipsOf(namespace: SourceNamespace, pod: SourcePod): Skips {
+    const known = this.#with.pods.get(pod.uid)?.skips;
+    try {
+      return parseSkips(namespace.annotations, pod.annotations);
+    } catch (error) {
+      this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, new WeftError('WEFT-E107', reasonOf(error)));
+      return known ?? parseSkips({}, {});
+    }
+  }
+
   /** Undefined where the pod is not to be meshed. */
   #wanted(pod: { uid: string; namespace: string; name: string }): { skips: Skips; ports: number[] } | undefined {
     const { source, ownNamespace } = this.#with;
@@ -198,13 +207,15 @@ export class Reconciler {
     if (namespace === undefined) return undefined;
     const manifest = known.pods.get(pod.uid) ?? { ...anyPodOf(pod.namespace), ...pod };
     if (!judgeEnrolment(namespace, manifest, ownNamespace).meshed) return undefined;
-    const skips = parseSkips(namespace.annotations, manifest.annotations);
-    if (skips instanceof WeftError) {
-      this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, skips);
-      return undefined;
-    }
-    return { skips, ports: manifest.containers.flatMap((container) => container.ports) };
+    return {
+      skips: this.#skipsOf(namespace, manifest),
+      ports: manifest.containers.flatMap((container) => container.ports),
+    };
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function anyPodOf(namespace: string): SourcePod {

@@ -3,15 +3,15 @@ import { spawn } from 'node:child_process';
 
 import type { Logger } from '../log.ts';
 import type { MessageToMain, MessageToWorker, WorkerOptions } from '../worker/messages.ts';
+import { readMessageToMain } from '../worker/messages.ts';
+import { RestartBackoff } from './worker-supervisor-backoff.ts';
 
-const quickDeathMs = 5000;
-const firstBackoffMs = 50;
-const maximumBackoffMs = 2000;
-const inheritedMapDescriptor = 4;
+const inheritedMapDescriptor = 4; // after the standard ones and the IPC channel
 
 export interface SupervisorOptions {
   readonly count: number;
   readonly worker: Omit<WorkerOptions, 'slot' | 'clientsMap'>;
+  /** Descriptor of the clients map, which workers inherit; -1 where clients are not restored. */
   readonly clientsMap: number;
   /** What a successor must be told before anything else. */
   readonly greetings: () => readonly MessageToWorker[];
@@ -25,7 +25,7 @@ interface Slot {
   readonly number: number;
   child: ChildProcess | undefined;
   startedAt: number;
-  backoffMs: number;
+  readonly backoff: RestartBackoff;
   restart: NodeJS.Timeout | undefined;
 }
 
@@ -34,7 +34,7 @@ export class WorkerSupervisor {
   readonly #options: SupervisorOptions;
   readonly #slots: Slot[];
   #stopped = false;
-  restarts = 0;
+  #restarts = 0;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -42,7 +42,7 @@ export class WorkerSupervisor {
       number,
       child: undefined,
       startedAt: 0,
-      backoffMs: 0,
+      backoff: new RestartBackoff(),
       restart: undefined,
     }));
   }
@@ -51,8 +51,13 @@ export class WorkerSupervisor {
     for (const slot of this.#slots) this.#spawn(slot);
   }
 
+  /** Of the workers that run. */
   pids(): number[] {
-    return this.#slots.flatMap(({ child }) => (child?.pid === undefined ? [] : [child.pid]));
+    return this.#slots.flatMap(({ child }) => child?.pid ?? []);
+  }
+
+  counts(): { readonly wanted: number; readonly running: number; readonly restarts: number } {
+    return { wanted: this.#slots.length, running: this.pids().length, restarts: this.#restarts };
   }
 
   broadcast(message: MessageToWorker): void {
@@ -69,7 +74,7 @@ export class WorkerSupervisor {
   async stop(): Promise<void> {
     this.abandon();
     const ends = this.#slots.map(({ child }) => {
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+      if (child === undefined) return Promise.resolve();
       const end = new Promise<void>((resolve) => child.once('exit', () => resolve()));
       child.kill('SIGTERM');
       return end;
@@ -78,38 +83,46 @@ export class WorkerSupervisor {
   }
 
   #spawn(slot: Slot): void {
-    const { worker, clientsMap, greetings, onMessage, log, script } = this.#options;
-    const options: WorkerOptions = { ...worker, slot: slot.number, clientsMap: inheritedMapDescriptor };
+    const { worker, clientsMap, greetings, script } = this.#options;
+    const options: WorkerOptions = { ...worker, slot: slot.number, clientsMap: clientsMap < 0 ? -1 : inheritedMapDescriptor };
     const path = script ?? new URL('../worker/main.ts', import.meta.url).pathname;
     const child = spawn(process.execPath, [path, JSON.stringify(options)], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', clientsMap],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', clientsMap < 0 ? 'ignore' : clientsMap],
       serialization: 'advanced',
       detached: true,
     });
-    slot.child = child;
     slot.startedAt = performance.now();
     child.on('message', (message) => {
-      onMessage(message as MessageToMain);
+      this.#onMessage(slot, message);
     });
+    // A process that was never made does not exit.
     child.on('error', (error) => {
-      log.error({ error, worker: slot.number }, 'worker could not be reached');
+      if (child.pid === undefined) this.#onEnd(slot, { error });
+      else this.#options.log.error({ error, worker: slot.number }, 'worker could not be reached');
     });
+    if (child.pid === undefined) return;
+    slot.child = child;
     child.once('exit', (code, signal) => {
-      this.#onExit(slot, code, signal);
+      this.#onEnd(slot, { code, signal });
     });
     for (const message of greetings()) child.send(message, ignoreGone);
   }
 
-  #onExit(slot: Slot, code: number | null, signal: NodeJS.Signals | null): void {
+  #onMessage(slot: Slot, message: unknown): void {
+    const read = readMessageToMain(message);
+    if (read === undefined) this.#options.log.warn({ worker: slot.number }, 'worker sent a message that makes no sense');
+    else this.#options.onMessage(read);
+  }
+
+  #onEnd(slot: Slot, how: object): void {
+    slot.child = undefined;
     if (this.#stopped) return;
-    const livedMs = performance.now() - slot.startedAt;
-    const wait = livedMs < quickDeathMs ? slot.backoffMs * (0.5 + Math.random() / 2) : 0;
-    slot.backoffMs = livedMs < quickDeathMs ? Math.min(Math.max(2 * slot.backoffMs, firstBackoffMs), maximumBackoffMs) : 0;
-    this.restarts++;
-    this.#options.log.error({ worker: slot.number, code, signal, restartInMs: Math.round(wait) }, 'worker ended');
+    const restartInMs = slot.backoff.next(performance.now() - slot.startedAt);
+    this.#restarts++;
+    this.#options.log.error({ worker: slot.number, ...how, restartInMs: Math.round(restartInMs) }, 'worker ended');
     slot.restart = setTimeout(() => {
       this.#spawn(slot);
-    }, wait);
+    }, restartInMs);
   }
 }
 

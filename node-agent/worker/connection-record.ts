@@ -1,12 +1,12 @@
 import type { CloseReason } from '../../native/engine.d.ts';
 
-export const recordBytes = 128;
+const recordBytes = 128;
 
 export const actions = { refuse: 0, relayToApp: 1, relayOut: 2 } as const;
 export type Action = (typeof actions)[keyof typeof actions];
 
-/** In the order in which the engine numbers them. */
-const closeReasons: readonly CloseReason[] = [
+/** In the order of CloseReason in native/core/connection_record.h. */
+export const closeReasons: readonly CloseReason[] = [
   'finished',
   'reset-by-client',
   'reset-by-upstream',
@@ -20,7 +20,8 @@ const closeReasons: readonly CloseReason[] = [
 
 /**
  * The one connection that the engine shows at the moment: a view over the buffer that native/engine.d.ts lays out. Values must be read
- * before the callback returns; the addresses are views, not copies.
+ * before the callback returns; the addresses are views, not copies. What a decision wrote is gone when the connection is shown again
+ * at its end.
  */
 export class ConnectionRecord {
   readonly buffer = new ArrayBuffer(recordBytes);
@@ -30,6 +31,9 @@ export class ConnectionRecord {
   readonly #words = new Uint32Array(this.buffer);
   readonly #floats = new Float64Array(this.buffer);
 
+  get id(): number {
+    return this.#words[0] ?? 0;
+  }
   get pod(): number {
     return this.#words[1] ?? 0;
   }
@@ -56,11 +60,12 @@ export class ConnectionRecord {
     this.destinationAddress.set(this.localAddress);
   }
 
-  get action(): number {
-    return this.#words[16] ?? 0;
-  }
   get reason(): CloseReason {
     return closeReasons[this.#words[24] ?? -1] ?? 'error';
+  }
+  /** 0 where no system call failed. */
+  get errno(): number {
+    return this.#words[25] ?? 0;
   }
   get bytesToUpstream(): number {
     return this.#floats[13] ?? 0;

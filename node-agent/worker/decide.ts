@@ -1,40 +1,22 @@
-import { addressesEqual, isIPv4, isLoopback } from '../../mesh/address.ts';
 import type { Address } from '../../mesh/address.ts';
+import { addressesEqual, isIPv4, isLoopback, startsWith } from '../../mesh/address.ts';
 import type { Direction } from './messages.ts';
 import type { WorkerPod } from './pods.ts';
 
 /** One accepted connection. The addresses may be views that change after the call: nothing here keeps them. */
 export interface Connection {
+  /** What the client dialled. */
   readonly localAddress: Address;
   readonly localPort: number;
   readonly remoteAddress: Address;
   readonly remotePort: number;
 }
 
+/** 'proof': refuse it, and tell main that it came (capture-proof.ts). */
 export type Decision = 'relay' | 'refuse' | 'proof';
 
 /** A rule answers or leaves the connection to the next. It allocates nothing: every connection of the node comes by. */
 export type Rule = (connection: Connection, direction: Direction, pod: WorkerPod) => Decision | undefined;
-
-export function directionOf(connection: Connection, pod: WorkerPod): Direction {
-  const own = isIPv4(connection.localAddress) ? pod.ipv4 : pod.ipv6;
-  return addressesEqual(connection.localAddress, own) ? 'inbound' : 'outbound';
-}
-
-/** A dial at the listener itself, from outside or from the pod's loopback. Only a proof of the enrolment does that. */
-const refuseDialsAtListener: Rule = (connection, direction, pod) => {
-  if (isLoopback(connection.localAddress)) return 'refuse';
-  return direction === 'inbound' && connection.localPort === pod.listenerPort ? 'proof' : undefined;
-};
-
-/** WEFT_PROOF_PREFIX_* and WEFT_SOURCE_PREFIX_* of bpf/weft.h: nothing outside a pod may be called there, and no client comes from there. */
-const refuseReservedAddresses: Rule = (connection) => {
-  if (isInReservedBlock(connection.localAddress, proofBlock)) return 'proof';
-  if (isInReservedBlock(connection.localAddress, sourceBlock)) return 'refuse';
-  return isInReservedBlock(connection.remoteAddress, sourceBlock) ? 'refuse' : undefined;
-};
-
-const rules: readonly Rule[] = [refuseDialsAtListener, refuseReservedAddresses];
 
 /** The first rule that answers decides; what no rule minds is relayed. */
 export function decide(connection: Connection, direction: Direction, pod: WorkerPod): Decision {
@@ -45,24 +27,36 @@ export function decide(connection: Connection, direction: Direction, pod: Worker
   return 'relay';
 }
 
-interface ReservedBlock {
-  readonly thirdByteV4: number;
-  readonly lastPrefixByteV6: number;
+export function directionOf(connection: Connection, pod: WorkerPod): Direction {
+  const own = isIPv4(connection.localAddress) ? pod.ipv4 : pod.ipv6;
+  return addressesEqual(connection.localAddress, own) ? 'inbound' : 'outbound';
 }
 
-const sourceBlock: ReservedBlock = { thirdByteV4: 116, lastPrefixByteV6: 0 };
-const proofBlock: ReservedBlock = { thirdByteV4: 117, lastPrefixByteV6: 1 };
+/** WEFT_SOURCE_PREFIX_*, WEFT_PROOF_PREFIX_* and WEFT_PROOF_PORT of bpf/weft.h. */
+const sourceBlockV4 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254, 116);
+const sourceBlockV6 = Uint8Array.of(0xfd, 0x77, 0x65, 0x66, 0x74, 0, 0, 0);
+const proofBlockV4 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254, 117);
+const proofBlockV6 = Uint8Array.of(0xfd, 0x77, 0x65, 0x66, 0x74, 0, 0, 1);
+const proofPort = 9;
 
-function isInReservedBlock(address: Address, block: ReservedBlock): boolean {
-  if (isIPv4(address)) return address[12] === 169 && address[13] === 254 && address[14] === block.thirdByteV4;
-  return (
-    address[0] === 0xfd &&
-    address[1] === 0x77 &&
-    address[2] === 0x65 &&
-    address[3] === 0x66 &&
-    address[4] === 0x74 &&
-    address[5] === 0 &&
-    address[6] === 0 &&
-    address[7] === block.lastPrefixByteV6
-  );
+/** Relayed, it would come back to the listener for ever. Apart from the inbound proof nobody has a reason to dial there. */
+const refuseDialsAtListener: Rule = (connection, direction, pod) =>
+  direction === 'inbound' && connection.localPort === pod.listenerPort ? 'proof' : undefined;
+
+const refuseProofBlock: Rule = ({ localAddress, localPort }) => {
+  if (!startsWith(localAddress, proofBlockV4) && !startsWith(localAddress, proofBlockV6)) return undefined;
+  return localPort === proofPort ? 'proof' : 'refuse';
+};
+
+/** Traffic inside a pod is never captured: who dials the listener over loopback wants to be relayed as somebody else. */
+const refuseLoopback: Rule = ({ localAddress }) => (isLoopback(localAddress) ? 'refuse' : undefined);
+
+/** The agent dials apps from there. Nobody else is a client, or can be called, at these addresses. */
+const refuseSourceBlock: Rule = ({ localAddress, remoteAddress }) =>
+  isInSourceBlock(localAddress) || isInSourceBlock(remoteAddress) ? 'refuse' : undefined;
+
+function isInSourceBlock(address: Address): boolean {
+  return startsWith(address, sourceBlockV4) || startsWith(address, sourceBlockV6);
 }
+
+const rules: readonly Rule[] = [refuseDialsAtListener, refuseProofBlock, refuseLoopback, refuseSourceBlock];

@@ -1,25 +1,29 @@
-import { readFileSync } from 'node:fs';
-
 import { loadNativeAddon } from '../main/native.ts';
-import type { MessageToWorker, WorkerOptions } from './messages.ts';
+import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
+import { dropPrivileges } from './privileges.ts';
 import { Worker } from './worker.ts';
 
 const options = JSON.parse(process.argv[2] ?? '') as WorkerOptions;
+process.title = `weft-worker ${options.slot}`;
 const native = loadNativeAddon();
 
 // Everything is loaded: from here on this process parses what strangers send and needs nothing but its sockets.
-process.setgroups?.([]);
-process.setgid?.(options.uid);
-process.setuid?.(options.uid);
-const capabilities = /^CapEff:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-if (capabilities === undefined || BigInt(`0x${capabilities}`) !== 0n) {
-  throw new Error(`worker ${options.slot} could not give up its capabilities: ${capabilities ?? 'unknown'}`);
-}
+dropPrivileges(options.uid);
+
+/** Where main is gone the answer is false: Node calls back with an error, or is not called at all. */
+const send: SendToMain = (message) => {
+  if (!process.connected || process.send === undefined) return Promise.resolve(false);
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const onGone = (): void => resolve(false);
+  process.once('disconnect', onGone);
+  process.send(message, undefined, undefined, (error: Error | null) => resolve(error === null));
+  return promise.finally(() => process.off('disconnect', onGone));
+};
 
 const worker = new Worker({
   options,
   createEngine: (engineOptions) => native.createEngine(engineOptions),
-  send: (message) => process.connected && (process.send?.(message) ?? false),
+  send,
   exit: () => process.exit(0),
 });
 process.on('message', (message) => {

@@ -15,6 +15,9 @@ export type MessageToMain =
   /** The last connection of a released pod has ended in this worker. */
   | { readonly type: 'pod-drained'; readonly pod: number };
 
+/** Resolves to whether the channel took the message; main may be away. */
+export type SendToMain = (message: MessageToMain) => Promise<boolean>;
+
 export interface ConnectionReport {
   readonly pod: string;
   readonly direction: Direction;
@@ -22,6 +25,7 @@ export interface ConnectionReport {
   readonly destination: string;
   readonly decision: 'relayed' | 'refused';
   readonly reason: CloseReason;
+  readonly errno: number;
   readonly bytesToUpstream: number;
   readonly bytesToClient: number;
   readonly durationMs: number;
@@ -41,4 +45,56 @@ export interface WorkerOptions {
   readonly idleTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly logConnections: boolean;
+}
+
+/** A worker parses what strangers send, so main believes nothing that comes from one: undefined where it makes no sense. */
+export function readMessageToMain(message: unknown): MessageToMain | undefined {
+  if (!isRecord(message)) return undefined;
+  switch (message['type']) {
+    case 'proof':
+      return isPodId(message['pod']) && isDirection(message['direction']) && isPort(message['remotePort'])
+        ? { type: 'proof', pod: message['pod'], direction: message['direction'], remotePort: message['remotePort'] }
+        : undefined;
+    case 'pod-drained':
+      return isPodId(message['pod']) ? { type: 'pod-drained', pod: message['pod'] } : undefined;
+    case 'connections':
+      return Array.isArray(message['connections']) && message['connections'].every(isReport) && isCount(message['dropped'])
+        ? { type: 'connections', connections: message['connections'], dropped: message['dropped'] }
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+const reportTexts = ['pod', 'client', 'destination', 'reason'] as const;
+const reportNumbers = ['errno', 'bytesToUpstream', 'bytesToClient', 'durationMs'] as const;
+
+function isReport(value: unknown): value is ConnectionReport {
+  return (
+    isRecord(value) &&
+    isDirection(value['direction']) &&
+    (value['decision'] === 'relayed' || value['decision'] === 'refused') &&
+    reportTexts.every((name) => typeof value[name] === 'string') &&
+    reportNumbers.every((name) => typeof value[name] === 'number')
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isDirection(value: unknown): value is Direction {
+  return value === 'inbound' || value === 'outbound';
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+function isPodId(value: unknown): value is number {
+  return isCount(value) && value > 0;
+}
+
+function isPort(value: unknown): value is number {
+  return isCount(value) && value <= 65535;
 }

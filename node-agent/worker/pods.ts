@@ -12,9 +12,11 @@ export interface WorkerPod {
   name: string;
   connections: number;
   released: boolean;
-  proofExpected: boolean;
 }
 
+const none = new Uint8Array(16);
+
+/** Main's messages and the broker's listeners come in any order, and a pod stays known until its last connection has ended. */
 export class WorkerPods {
   readonly #byId = new Map<number, WorkerPod>();
 
@@ -23,15 +25,14 @@ export class WorkerPods {
   }
 
   listen(id: number, listenerPort: number, ipv4: Address, ipv6: Address): void {
-    const { namespace = '', name = '', connections = 0, proofExpected = false } = this.#byId.get(id) ?? {};
-    this.#byId.set(id, { id, ipv4, ipv6, listenerPort, namespace, name, connections, proofExpected, released: false });
+    const { namespace = '', name = '', connections = 0 } = this.#byId.get(id) ?? {};
+    this.#byId.set(id, { id, ipv4, ipv6, listenerPort, namespace, name, connections, released: false });
   }
 
   describe(id: number, namespace: string, name: string): void {
     const pod = this.#byId.get(id);
     if (pod === undefined) {
-      const none = new Uint8Array(16);
-      this.#byId.set(id, { id, ipv4: none, ipv6: none, listenerPort: 0, namespace, name, connections: 0, proofExpected: false, released: false });
+      this.#byId.set(id, { id, ipv4: none, ipv6: none, listenerPort: 0, namespace, name, connections: 0, released: false });
       return;
     }
     pod.namespace = namespace;

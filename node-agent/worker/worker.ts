@@ -2,16 +2,15 @@ import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
 import { ConnectionRecord, actions } from './connection-record.ts';
 import { decide, directionOf } from './decide.ts';
-import type { MessageToMain, MessageToWorker, WorkerOptions } from './messages.ts';
+import { Drain } from './drain.ts';
+import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
 import { WorkerPods } from './pods.ts';
-
-const idleCheckMs = 100;
+import { ProofReports } from './proof-reports.ts';
 
 export interface WorkerDependencies {
   readonly options: WorkerOptions;
   readonly createEngine: (options: EngineOptions) => Engine;
-  /** Returns false where main cannot take more at the moment, or is gone. */
-  readonly send: (message: MessageToMain) => boolean;
+  readonly send: SendToMain;
   readonly exit: () => void;
 }
 
@@ -21,14 +20,15 @@ export class Worker {
   readonly #record = new ConnectionRecord();
   readonly #pods = new WorkerPods();
   readonly #log: ConnectionLog | undefined;
-  readonly #engine: Engine;
-  #draining = false;
+  readonly #proofs: ProofReports;
+  readonly #drain: Drain;
 
   constructor(dependencies: WorkerDependencies) {
     this.#with = dependencies;
     const { options, createEngine, send } = dependencies;
     this.#log = options.logConnections ? new ConnectionLog(send) : undefined;
-    this.#engine = createEngine({
+    this.#proofs = new ProofReports((message) => void send(message));
+    const engine = createEngine({
       brokerPath: options.brokerPath,
       slot: options.slot,
       clientsMap: options.clientsMap,
@@ -54,6 +54,10 @@ export class Worker {
         // The engine reconnects by itself; until then it uses the sockets it holds.
       },
     });
+    this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
+      engine.close();
+      void this.#exit();
+    });
   }
 
   receive(message: MessageToWorker): void {
@@ -62,35 +66,25 @@ export class Worker {
         this.#pods.describe(message.pod, message.namespace, message.name);
         break;
       case 'pod-released':
+        this.#proofs.forget(message.pod);
         this.#release(message.pod);
         break;
       case 'expect-proof':
-      case 'forget-proof': {
-        const pod = this.#pods.get(message.pod);
-        if (pod !== undefined) pod.proofExpected = message.type === 'expect-proof';
-      }
+        this.#proofs.expect(message.pod);
+        break;
+      case 'forget-proof':
+        this.#proofs.forget(message.pod);
     }
   }
 
-  /** Accepts what is queued for `graceMs` more, then finishes what is open and exits. */
+  /** Accepts for `graceMs` more, then finishes what is open and exits. */
   drain(graceMs: number): void {
-    if (this.#draining) return;
-    this.#draining = true;
-    setTimeout(() => {
-      this.#engine.stopAccepting();
-      this.#exitWhenIdle();
-    }, graceMs);
+    this.#drain.start(graceMs);
   }
 
-  #exitWhenIdle(): void {
-    const { drainTimeoutMs } = this.#with.options;
-    const deadline = drainTimeoutMs === 0 ? Infinity : performance.now() + drainTimeoutMs;
-    const check = setInterval(() => {
-      if (this.#engine.statistics().connections > 0 && performance.now() < deadline) return;
-      clearInterval(check);
-      this.#engine.close();
-      this.#with.exit();
-    }, idleCheckMs);
+  async #exit(): Promise<void> {
+    await this.#log?.flush();
+    this.#with.exit();
   }
 
   #onConnection(): void {
@@ -109,7 +103,7 @@ export class Worker {
         else record.relay(actions.relayOut, options.outboundConnectTimeoutMs, options.idleTimeoutMs);
         break;
       case 'proof':
-        if (pod.proofExpected) this.#with.send({ type: 'proof', pod: pod.id, direction, remotePort: record.remotePort });
+        this.#proofs.arrived(pod.id, direction, record.remotePort);
         record.refuse();
         break;
       case 'refuse':
@@ -135,6 +129,6 @@ export class Worker {
 
   #tellIfDrained(id: number): void {
     const pod = this.#pods.get(id);
-    if (pod !== undefined && this.#pods.forgetIfDrained(pod)) this.#with.send({ type: 'pod-drained', pod: id });
+    if (pod !== undefined && this.#pods.forgetIfDrained(pod)) void this.#with.send({ type: 'pod-drained', pod: id });
   }
 }

@@ -1,0 +1,37 @@
+import { UsageError, parseConfig, usage } from '../config.ts';
+import { createLogger } from '../log.ts';
+import { Agent } from './agent.ts';
+import { loadNativeAddon } from './native.ts';
+
+const args = process.argv.slice(2);
+if (args.includes('--help')) {
+  process.stdout.write(usage());
+  process.exit(0);
+}
+
+try {
+  const config = parseConfig(args);
+  const log = createLogger(config.logLevel, 'agent');
+  const agent = await Agent.start(config, log, loadNativeAddon());
+  process.on('SIGUSR2', () => {
+    agent.retire();
+    process.exit(0);
+  });
+  const stop = (): void => {
+    agent.shutdown().then(
+      () => process.exit(),
+      (error: unknown) => {
+        log.error({ error }, 'shutdown failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.stderr.write(`weft-agent: ${error.message}; see --help\n`);
+    process.exit(2);
+  }
+  throw error;
+}
