@@ -21,7 +21,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: setup build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o addon
+build: setup build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload addon
 	@$(MAKE) --no-print-directory -C native/broker all
 	@$(MAKE) --no-print-directory -C cni-plugin all
 
@@ -34,9 +34,12 @@ build/bpf-changed/redirect.bpf.o: $(BPF_SOURCES) | setup
 	@mkdir -p $(@D)
 	clang $(BPF_FLAGS) -DWEFT_TEST_CHANGED_LAYOUT -c bpf/redirect.bpf.c -o $@
 
+build/tcpload: test/tools/tcpload.c | setup
+	gcc -O2 -Wall -Wextra -Werror -o $@ $<
+
 addon: setup
-	@test -f build/Makefile -a build/Makefile -nt binding.gyp || node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
-	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j 2
+	@node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
+	@V=0 node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j 2
 
 lint: setup
 	tsc

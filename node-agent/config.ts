@@ -86,7 +86,7 @@ const flagNames = Object.keys(flags) as FlagName[];
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws UsageError */
-export function parseConfig(args: readonly string[], environment: Environment = {}): AgentConfig {
+export function parseConfig(args: readonly string[], environment: Environment = process.env): AgentConfig {
   const given = readFlags(args);
 
   /** A value's text, read by `parse`, whose RangeError says what was expected. */
@@ -128,21 +128,6 @@ export function parseConfig(args: readonly string[], environment: Environment = 
       logConnections: read('log-connections', oneOf('true', 'false')) === 'true',
     }),
   });
-}
-
-/** For the agent's entry: prints the help or what is wrong, and ends the process; with 2 where something is. */
-export function parseConfigOrExit(args: readonly string[], environment: Environment): AgentConfig {
-  if (args.includes('--help')) {
-    process.stdout.write(usage());
-    process.exit(0);
-  }
-  try {
-    return parseConfig(args, environment);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`weft-agent: ${error.message}\n${error.hint}\n`);
-    process.exit(2);
-  }
 }
 
 export function usage(): string {

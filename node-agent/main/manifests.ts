@@ -1,18 +1,19 @@
-import { watch } from 'node:fs';
-import type { FSWatcher } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { WeftError } from '../errors.ts';
 import type { ManifestDocuments } from './manifest-documents.ts';
 import { readDocuments } from './manifest-documents.ts';
+import { FolderWatcher } from './manifests-watcher.ts';
 import type { ObjectSnapshot, ObjectSource, SourceNamespace, SourcePod } from './object-source.ts';
 
-const settleMs = 10; // an editor writes a file in several steps
-const rescanMs = 1000; // inotify loses a folder that is removed and made anew
+const vanishMs = 40; // editors move a file away, or empty it, before they write it
 const maximumFileBytes = 16 * 1024 * 1024;
+const nothing: ManifestDocuments = { namespaces: [], pods: [], problems: [] };
+const untouched: ReadonlySet<string> = new Set();
 
 interface FileState {
+  /** What changes with the content; empty where it could not be read. */
   readonly stamp: string;
   readonly documents: ManifestDocuments;
 }
@@ -22,26 +23,29 @@ export class ManifestSource implements ObjectSource {
   readonly #folder: string;
   readonly #listeners: (() => void)[] = [];
   readonly #files = new Map<string, FileState>();
+  readonly #vanishedAt = new Map<string, number>();
   #snapshot: ObjectSnapshot = { namespaces: new Map(), pods: new Map() };
   #folderProblem: WeftError | undefined;
-  #watcher: FSWatcher | undefined;
   #scanning: Promise<void> = Promise.resolve();
-  #settling: NodeJS.Timeout | undefined;
+  #lookAgain: NodeJS.Timeout | undefined;
+  #signal = new AbortController().signal;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const rescan = setInterval(() => {
-      this.#scanSoon();
-    }, rescanMs);
-    signal.addEventListener('abort', () => {
-      clearInterval(rescan);
-      clearTimeout(this.#settling);
-      this.#watcher?.close();
+    signal.throwIfAborted();
+    this.#signal = signal;
+    const watcher = new FolderWatcher(this.#folder, (touched) => {
+      this.#scanNext(touched);
     });
-    await this.#scan();
+    signal.addEventListener('abort', () => {
+      watcher.close();
+      clearTimeout(this.#lookAgain);
+    });
+    this.#scanNext(untouched);
+    await this.#scanning;
   }
 
   snapshot(): ObjectSnapshot {
@@ -57,51 +61,82 @@ export class ManifestSource implements ObjectSource {
     return this.#folderProblem ? [this.#folderProblem, ...inFiles] : inFiles;
   }
 
-  #scanSoon(): void {
-    this.#settling ??= setTimeout(() => {
-      this.#settling = undefined;
-      this.#scanning = this.#scanning.then(() => this.#scan());
-    }, settleMs);
+  #scanNext(touched: ReadonlySet<string>): void {
+    this.#scanning = this.#scanning.then(() => this.#scan(touched));
   }
 
-  async #scan(): Promise<void> {
-    this.#watch();
-    let names: string[];
-    try {
-      names = (await readdir(this.#folder)).filter((name) => /\.ya?ml$/.test(name) && !name.startsWith('.')).sort();
-      this.#folderProblem = undefined;
-    } catch (cause) {
-      this.#folderProblem = new WeftError('WEFT-E108', `${this.#folder} cannot be listed`, { cause });
-      return;
-    }
+  async #scan(touched: ReadonlySet<string>): Promise<void> {
+    if (this.#signal.aborted) return;
+    const names = await this.#list();
+    if (names === undefined) return;
     let changed = false;
     for (const name of this.#files.keys()) {
-      if (!names.includes(name)) changed = this.#files.delete(name) || changed;
+      if (!names.has(name) && this.#hasVanished(name)) changed = this.#files.delete(name) || changed;
     }
-    for (const name of names) changed = (await this.#readFile(name)) || changed;
+    for (const name of [...names].sort()) changed = (await this.#readFile(name, touched.has(name))) || changed;
     if (changed) this.#publish();
   }
 
-  async #readFile(name: string): Promise<boolean> {
+  /** Undefined where the folder cannot be listed; then everything stays in force. */
+  async #list(): Promise<ReadonlySet<string> | undefined> {
+    const before = this.#folderProblem;
+    let names: ReadonlySet<string> | undefined;
+    try {
+      names = new Set((await readdir(this.#folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)));
+      this.#folderProblem = undefined;
+    } catch (cause) {
+      this.#folderProblem = new WeftError('WEFT-E108', `${this.#folder} cannot be listed: ${messageOf(cause)}`, { cause });
+    }
+    if (before?.message !== this.#folderProblem?.message) this.#publish();
+    return names;
+  }
+
+  /** @returns whether what the file says has changed */
+  async #readFile(name: string, touched: boolean): Promise<boolean> {
     const path = join(this.#folder, name);
     const before = this.#files.get(name);
     try {
-      const { mtimeMs, size, ino } = await stat(path);
-      const stamp = `${ino} ${mtimeMs} ${size}`;
-      if (before?.stamp === stamp) return false;
+      const { mtimeNs, size, ino, isFile } = await statOf(path);
+      if (size === 0n && before !== undefined && before.documents !== nothing) {
+        if (!this.#hasVanished(name)) return false;
+        this.#files.set(name, { stamp: '', documents: nothing });
+        return true;
+      }
+      this.#vanishedAt.delete(name);
+      // Two writes within one tick of the file system's clock have one stamp, so inotify's word counts more.
+      const stamp = `${ino} ${mtimeNs} ${size}`;
+      if (before?.stamp === stamp && !touched) return false;
+      if (!isFile) throw new Error('it is not a regular file');
       if (size > maximumFileBytes) throw new Error(`it is larger than ${maximumFileBytes} bytes`);
-      const documents = readDocuments(path, await readFile(path, 'utf8'));
+      const documents = size === 0n ? nothing : readDocuments(path, await readFile(path, 'utf8'));
       this.#files.set(name, { stamp, documents: before ? keepLastGood(before.documents, documents) : documents });
       return true;
     } catch (cause) {
-      const problem = new WeftError('WEFT-E108', `${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`);
-      const documents = before?.documents ?? { namespaces: [], pods: [] };
-      this.#files.set(name, { stamp: '', documents: { ...documents, problems: [problem] } });
-      return before?.stamp !== '';
+      const problem = new WeftError('WEFT-E108', `${path} cannot be read: ${messageOf(cause)}`, { cause });
+      const isNews = before?.documents.problems[0]?.message !== problem.message;
+      this.#files.set(name, { stamp: '', documents: { ...(before?.documents ?? nothing), problems: [problem] } });
+      return isNews;
     }
   }
 
+  /** Whether the file has been missing or empty for so long that it is meant; else it is looked at again in time. */
+  #hasVanished(name: string): boolean {
+    const now = performance.now();
+    const since = this.#vanishedAt.get(name) ?? now;
+    if (now - since >= vanishMs) {
+      this.#vanishedAt.delete(name);
+      return true;
+    }
+    this.#vanishedAt.set(name, since);
+    this.#lookAgain ??= setTimeout(() => {
+      this.#lookAgain = undefined;
+      this.#scanNext(untouched);
+    }, vanishMs + 1);
+    return false;
+  }
+
   #publish(): void {
+    if (this.#signal.aborted) return;
     const namespaces = new Map<string, SourceNamespace>();
     const pods = new Map<string, SourcePod>();
     for (const { documents } of this.#files.values()) {
@@ -111,26 +146,15 @@ export class ManifestSource implements ObjectSource {
     this.#snapshot = { namespaces, pods };
     for (const listener of this.#listeners) listener();
   }
+}
 
-  #watch(): void {
-    if (this.#watcher !== undefined) return;
-    try {
-      this.#watcher = watch(this.#folder, (event, name) => {
-        if (event === 'rename' && name === null) this.#unwatch();
-        this.#scanSoon();
-      });
-      this.#watcher.on('error', () => {
-        this.#unwatch();
-      });
-    } catch {
-      // The folder is missing: the rescan tries again.
-    }
-  }
+async function statOf(path: string): Promise<{ mtimeNs: bigint; size: bigint; ino: bigint; isFile: boolean }> {
+  const status = await stat(path, { bigint: true });
+  return { mtimeNs: status.mtimeNs, size: status.size, ino: status.ino, isFile: status.isFile() };
+}
 
-  #unwatch(): void {
-    this.#watcher?.close();
-    this.#watcher = undefined;
-  }
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** With a fault in it nobody can tell which object is meant to be gone, so none goes until the file is whole again. */

@@ -1,0 +1,39 @@
+import { parseAddress } from '../../mesh/address.ts';
+import type { CloseReason } from '../../native/engine.d.ts';
+import { closeReasons } from './connection-record.ts';
+
+export interface TestConnection {
+  readonly id?: number;
+  readonly pod: number;
+  readonly local: readonly [address: string, port: number];
+  readonly remote: readonly [address: string, port: number];
+}
+
+/** Writes what the engine writes when it has accepted a connection: all but the identity is cleared (native/core/engine.cc). */
+export function writeConnection(buffer: ArrayBuffer, { id = 1, pod, local, remote }: TestConnection): void {
+  const view = new DataView(buffer);
+  const bytes = new Uint8Array(buffer);
+  bytes.fill(0);
+  const words = [id, pod, local[0].includes(':') ? 6 : 4, local[1], remote[1]];
+  for (const [index, word] of words.entries()) view.setUint32(4 * index, word, true);
+  bytes.set(parseAddress(local[0]), 32);
+  bytes.set(parseAddress(remote[0]), 48);
+}
+
+export interface TestOutcome {
+  readonly reason: CloseReason;
+  readonly errno?: number;
+  readonly bytesToUpstream?: number;
+  readonly bytesToClient?: number;
+  readonly durationMs?: number;
+}
+
+/** Writes what the engine adds at the end. */
+export function writeOutcome(buffer: ArrayBuffer, outcome: TestOutcome): void {
+  const view = new DataView(buffer);
+  view.setUint32(96, closeReasons.indexOf(outcome.reason), true);
+  view.setUint32(100, outcome.errno ?? 0, true);
+  view.setFloat64(104, outcome.bytesToUpstream ?? 0, true);
+  view.setFloat64(112, outcome.bytesToClient ?? 0, true);
+  view.setFloat64(120, outcome.durationMs ?? 0, true);
+}
