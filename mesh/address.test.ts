@@ -3,7 +3,15 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
-import { addressesEqual, formatAddress, isIPv4, isLoopback, parseAddress, parseNetwork, startsWith } from './address.ts';
+import {
+  addressesEqual,
+  formatAddress,
+  isIPv4,
+  isLoopback,
+  parseAddress,
+  parseNetwork,
+  startsWith,
+} from './address.ts';
 
 const anyAddress = fc.uint8Array({ minLength: 16, maxLength: 16 });
 /** Many zeros, so that runs of them are met. */
@@ -23,7 +31,11 @@ test('IPv6 is written as the URL standard, which follows RFC 5952, writes it', (
   fc.assert(
     fc.property(fc.oneof(anyAddress, sparseAddress), (address) => {
       fc.pre(!isIPv4(address));
-      const long = Array.from({ length: 8 }, (_, i) => Buffer.from(address).readUInt16BE(2 * i).toString(16)).join(':');
+      const long = Array.from({ length: 8 }, (_, i) =>
+        Buffer.from(address)
+          .readUInt16BE(2 * i)
+          .toString(16),
+      ).join(':');
       assert.equal(`[${formatAddress(address)}]`, new URL(`http://[${long}]/`).hostname);
     }),
   );
@@ -64,7 +76,18 @@ test('the examples of RFC 5952', () => {
 });
 
 test('what is no address is refused with its text', () => {
-  for (const text of ['', '1.2.3', '1.2.3.4.5', '256.0.0.1', '01.2.3.4', ':::', '1:2:3', 'fe80::1%eth0', '12345::', ' 1.2.3.4']) {
+  for (const text of [
+    '',
+    '1.2.3',
+    '1.2.3.4.5',
+    '256.0.0.1',
+    '01.2.3.4',
+    ':::',
+    '1:2:3',
+    'fe80::1%eth0',
+    '12345::',
+    ' 1.2.3.4',
+  ]) {
     assert.throws(() => parseAddress(text), { name: 'RangeError', message: `"${text}" is not an IP address` });
   }
 });
@@ -91,7 +114,8 @@ test('a network keeps the bits of its prefix and clears the others', () => {
     fc.property(anyAddress, fc.nat(128), (address, length) => {
       fc.pre(!isIPv4(address));
       const network = parseNetwork(`${formatAddress(address)}/${length}`);
-      const bits = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(2).padStart(8, '0')).join('');
+      const bits = (bytes: Uint8Array): string =>
+        Array.from(bytes, (byte) => byte.toString(2).padStart(8, '0')).join('');
       assert.equal(network.prefixLength, length);
       assert.equal(bits(network.address), bits(address).slice(0, length).padEnd(128, '0'));
     }),
@@ -108,7 +132,20 @@ test('an IPv4 network counts its prefix from the mapped form', () => {
 });
 
 test('what is no network is refused with its text', () => {
-  for (const text of ['10.0.0.0/33', '::/129', '10.0.0.0/', '10.0.0.0/8/8', '10.0.0.0/-1', '10.0.0.0/1e1', 'x/8', '/8', '']) {
-    assert.throws(() => parseNetwork(text), { name: 'RangeError', message: `"${text}" is not a network in CIDR notation` });
+  for (const text of [
+    '10.0.0.0/33',
+    '::/129',
+    '10.0.0.0/',
+    '10.0.0.0/8/8',
+    '10.0.0.0/-1',
+    '10.0.0.0/1e1',
+    'x/8',
+    '/8',
+    '',
+  ]) {
+    assert.throws(() => parseNetwork(text), {
+      name: 'RangeError',
+      message: `"${text}" is not a network in CIDR notation`,
+    });
   }
 });

@@ -47,7 +47,10 @@ export function parseAddress(text: string): Address {
 /** The form of RFC 5952; IPv4 in dotted form. */
 export function formatAddress(address: Address): string {
   if (isIPv4(address)) return address.subarray(12, 16).join('.');
-  const groups = Array.from({ length: 8 }, (_, index) => (byteAt(address, 2 * index) << 8) | byteAt(address, 2 * index + 1));
+  const groups = Array.from(
+    { length: 8 },
+    (_, index) => (byteAt(address, 2 * index) << 8) | byteAt(address, 2 * index + 1),
+  );
   const zeros = longestZeroRun(groups);
   if (zeros.length < 2) return hex(groups); // RFC 5952, 4.2.2: one group alone is not shortened
   return `${hex(groups.slice(0, zeros.start))}::${hex(groups.slice(zeros.start + zeros.length))}`;

@@ -7,6 +7,7 @@ const longestMs = 2_147_483_647;
 export function parseDuration(text: string): number {
   const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text === '0' ? '0ms' : text) ?? [];
   const duration = Number(digits) * (millisecondsOf[unit ?? ''] ?? NaN);
-  if (!(duration <= longestMs)) throw new RangeError(`"${text}" is not a duration such as 500ms, 10s or 2m, of at most 24d`);
+  if (!(duration <= longestMs))
+    throw new RangeError(`"${text}" is not a duration such as 500ms, 10s or 2m, of at most 24d`);
   return duration;
 }

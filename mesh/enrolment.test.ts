@@ -40,17 +40,33 @@ test('a pod beats its namespace', () => {
   assert.equal(verdict(optedIn, pod({ annotations: { [linkerd]: 'disabled' } })), 'opted-out');
   assert.equal(verdict(namespace(), pod({ labels: { [weft]: 'enabled' } })), 'meshed');
   assert.equal(verdict(namespace(), pod({ annotations: { [linkerd]: 'ingress' } })), 'meshed');
-  assert.equal(verdict(namespace({ labels: { [weft]: 'disabled' } }), pod({ labels: { [linkerd]: 'enabled' } })), 'meshed');
+  assert.equal(
+    verdict(namespace({ labels: { [weft]: 'disabled' } }), pod({ labels: { [linkerd]: 'enabled' } })),
+    'meshed',
+  );
 });
 
 test("on one object our label beats Linkerd's annotation, and that beats Linkerd's label", () => {
-  assert.equal(verdict(namespace(), pod({ labels: { [weft]: 'disabled' }, annotations: { [linkerd]: 'enabled' } })), 'opted-out');
-  assert.equal(verdict(namespace(), pod({ labels: { [weft]: 'enabled' }, annotations: { [linkerd]: 'disabled' } })), 'meshed');
-  assert.equal(verdict(namespace(), pod({ labels: { [linkerd]: 'enabled' }, annotations: { [linkerd]: 'disabled' } })), 'opted-out');
+  assert.equal(
+    verdict(namespace(), pod({ labels: { [weft]: 'disabled' }, annotations: { [linkerd]: 'enabled' } })),
+    'opted-out',
+  );
+  assert.equal(
+    verdict(namespace(), pod({ labels: { [weft]: 'enabled' }, annotations: { [linkerd]: 'disabled' } })),
+    'meshed',
+  );
+  assert.equal(
+    verdict(namespace(), pod({ labels: { [linkerd]: 'enabled' }, annotations: { [linkerd]: 'disabled' } })),
+    'opted-out',
+  );
 });
 
 test('an unknown value keeps the pod out and is named', () => {
-  for (const facts of [{ labels: { [weft]: 'Enabled' } }, { labels: { [weft]: 'ingress' } }, { annotations: { [linkerd]: 'yes' } }]) {
+  for (const facts of [
+    { labels: { [weft]: 'Enabled' } },
+    { labels: { [weft]: 'ingress' } },
+    { annotations: { [linkerd]: 'yes' } },
+  ]) {
     assert.equal(verdict(optedIn, pod(facts)), 'unknown-value');
     assert.equal(verdict(namespace(facts), pod()), 'unknown-value');
   }
@@ -68,7 +84,13 @@ test('whatever is asked for, some pods are never meshed', () => {
     ['terminal', 'shop', { phase: 'Succeeded' }],
     ['terminal', 'shop', { phase: 'Failed' }],
   ];
-  const wish = fc.constantFrom({}, { [weft]: 'enabled' }, { [weft]: 'disabled' }, { [linkerd]: 'enabled' }, { [linkerd]: 'x' });
+  const wish = fc.constantFrom(
+    {},
+    { [weft]: 'enabled' },
+    { [weft]: 'disabled' },
+    { [linkerd]: 'enabled' },
+    { [linkerd]: 'x' },
+  );
   fc.assert(
     fc.property(fc.constantFrom(...never), wish, wish, wish, wish, ([reason, name, facts], a, b, c, d) => {
       const of = namespace({ name, labels: a, annotations: b });
@@ -81,7 +103,11 @@ test('for any objects there is exactly one verdict, and a refusal says why', () 
   const texts = fc.dictionary(fc.constantFrom(weft, linkerd, 'app'), fc.string());
   fc.assert(
     fc.property(texts, texts, texts, texts, (a, b, c, d) => {
-      const judged = judgeEnrolment(namespace({ labels: a, annotations: b }), pod({ labels: c, annotations: d }), 'weft-system');
+      const judged = judgeEnrolment(
+        namespace({ labels: a, annotations: b }),
+        pod({ labels: c, annotations: d }),
+        'weft-system',
+      );
       assert.ok(judged.meshed || judged.message !== '');
     }),
   );

@@ -17,17 +17,10 @@ export interface PodFacts {
 }
 
 export type UnmeshedReason =
-  | 'not-opted-in'
-  | 'opted-out'
-  | 'unknown-value'
-  | 'excluded-namespace'
-  | 'host-network'
-  | 'other-mesh'
-  | 'terminal';
+  'not-opted-in' | 'opted-out' | 'unknown-value' | 'excluded-namespace' | 'host-network' | 'other-mesh' | 'terminal';
 
 export type EnrolmentVerdict =
-  | { readonly meshed: true }
-  | { readonly meshed: false; readonly reason: UnmeshedReason; readonly message: string };
+  { readonly meshed: true } | { readonly meshed: false; readonly reason: UnmeshedReason; readonly message: string };
 
 const meshLabel = 'weft.dev/mesh';
 const linkerdAnnotation = 'linkerd.io/inject';
@@ -41,7 +34,11 @@ export function judgeEnrolment(namespace: NamespaceFacts, pod: PodFacts, ownName
   const sidecar = pod.containers.find((container) => sidecars.has(container.name));
   if (sidecar) return unmeshed('other-mesh', `it carries the proxy of another mesh, container ${sidecar.name}`);
   if (pod.phase === 'Succeeded' || pod.phase === 'Failed') return unmeshed('terminal', `its phase is ${pod.phase}`);
-  return wish(pod, 'the pod') ?? wish(namespace, `namespace ${namespace.name}`) ?? unmeshed('not-opted-in', `nothing opts it in; label namespace ${namespace.name} with ${meshLabel}=enabled`);
+  return (
+    wish(pod, 'the pod') ??
+    wish(namespace, `namespace ${namespace.name}`) ??
+    unmeshed('not-opted-in', `nothing opts it in; label namespace ${namespace.name} with ${meshLabel}=enabled`)
+  );
 }
 
 /** What one object asks for; undefined where it is silent. Our label is asked before Linkerd's annotation. */
@@ -56,7 +53,10 @@ function wish(object: Pick<PodFacts, 'labels' | 'annotations'>, owner: string): 
 function read(value: string, enabling: readonly string[], where: string): EnrolmentVerdict {
   if (enabling.includes(value)) return { meshed: true };
   if (value === 'disabled') return unmeshed('opted-out', `${where} says disabled`);
-  return unmeshed('unknown-value', `${where} has the value "${value}", which is none of ${[...enabling, 'disabled'].join(', ')}`);
+  return unmeshed(
+    'unknown-value',
+    `${where} has the value "${value}", which is none of ${[...enabling, 'disabled'].join(', ')}`,
+  );
 }
 
 function unmeshed(reason: UnmeshedReason, message: string): EnrolmentVerdict {

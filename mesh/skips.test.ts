@@ -47,7 +47,8 @@ test('a bad token spoils all and is named with its annotation', () => {
   ] as const) {
     assert.throws(
       () => parseSkips({}, { [inbound]: '25', [annotation]: list }),
-      (error) => error instanceof AnnotationError && error.annotation === annotation && error.message.includes(`"${token}"`),
+      (error) =>
+        error instanceof AnnotationError && error.annotation === annotation && error.message.includes(`"${token}"`),
     );
   }
 });

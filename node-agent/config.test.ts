@@ -46,7 +46,12 @@ test('defaults', () => {
 });
 
 test('a flag beats its environment variable, which beats the default', () => {
-  const environment = { WEFT_WORKERS: '3', WEFT_IDLE_TIMEOUT: '10s', WEFT_LOG_CONNECTIONS: 'true', WEFT_MANIFESTS: '/other' };
+  const environment = {
+    WEFT_WORKERS: '3',
+    WEFT_IDLE_TIMEOUT: '10s',
+    WEFT_LOG_CONNECTIONS: 'true',
+    WEFT_MANIFESTS: '/other',
+  };
   const config = parseConfig([...needed, '--workers', '5'], environment);
   assert.equal(config.workers, 5);
   assert.equal(config.manifests, '/m');
@@ -71,13 +76,21 @@ test('what is wrong is named', () => {
 
 test('the help names every flag and its default', () => {
   const help = usage();
-  for (const text of ['--manifests DIR', '--worker-uid UID', '(default 2102)', '--connect-timeout TIME', '(default 1s)', "(default the host's name)"]) {
+  for (const text of [
+    '--manifests DIR',
+    '--worker-uid UID',
+    '(default 2102)',
+    '--connect-timeout TIME',
+    '(default 1s)',
+    "(default the host's name)",
+  ]) {
     assert.ok(help.includes(text), text);
   }
 });
 
 test('the cgroup v2 tree is found also on hosts that have both', () => {
-  const hybrid = 'tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n';
+  const hybrid =
+    'tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n';
   assert.equal(findCgroup2(hybrid), '/sys/fs/cgroup/unified');
   assert.equal(findCgroup2('cgroup2 /a\\040b cgroup2 rw 0 0\n'), '/a b');
   assert.throws(() => findCgroup2('cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n'), UsageError);

@@ -51,22 +51,29 @@ interface Flag {
   readonly help: string;
 }
 
-const cgroup2 = { from: 'the cgroup2 mount in /proc/mounts', read: () => findCgroup2(readFileSync('/proc/mounts', 'utf8')) };
+const cgroup2 = {
+  from: 'the cgroup2 mount in /proc/mounts',
+  read: () => findCgroup2(readFileSync('/proc/mounts', 'utf8')),
+};
 const agentCgroup = { from: 'weft-agent in the cgroup2 mount', read: () => `${cgroup2.read()}/weft-agent` };
-const quarterOfCores = { from: 'a quarter of the cores, at least 2', read: () => String(Math.max(2, Math.ceil(availableParallelism() / 4))) };
+const hostName = { from: "the host's name", read: hostname };
+const quarterOfCores = {
+  from: 'a quarter of the cores, at least 2',
+  read: () => String(Math.max(2, Math.ceil(availableParallelism() / 4))),
+};
 
 /** Each may also be given as an environment variable: --node-name as WEFT_NODE_NAME. The flag beats the variable. */
 const flags = {
   manifests: { value: 'DIR', help: 'folder of Kubernetes objects as YAML (required)' },
-  'node-name': { value: 'NAME', fallback: { from: "the host's name", read: hostname }, help: 'spec.nodeName of the pods of this node' },
-  'own-namespace': { value: 'NAME', fallback: 'weft-system', help: "the mesh's own namespace, which is never captured" },
+  'node-name': { value: 'NAME', fallback: hostName, help: 'spec.nodeName of the pods of this node' },
+  'own-namespace': { value: 'NAME', fallback: 'weft-system', help: "the mesh's own, never captured" },
   'run-dir': { value: 'DIR', fallback: '/run/weft', help: 'sockets and state that end with the boot' },
   'state-dir': { value: 'DIR', fallback: '/var/lib/weft', help: 'state that survives a reboot' },
   'pin-dir': { value: 'DIR', fallback: '/sys/fs/bpf/weft', help: 'where programs and maps are pinned' },
-  'netns-dir': { value: 'DIR', fallback: '/run/netns', help: "where the container runtime keeps pods' network namespaces" },
+  'netns-dir': { value: 'DIR', fallback: '/run/netns', help: "where runtimes keep pods' network namespaces" },
   cgroup: { value: 'DIR', fallback: cgroup2, help: 'cgroup v2 folder at or below which all pods run' },
   'agent-cgroup': { value: 'DIR', fallback: agentCgroup, help: "cgroup v2 folder of the agent's own" },
-  'kubelet-cgroup': { value: 'DIR', fallback: '', help: 'cgroup v2 folder of the kubelet, whose connections are probes' },
+  'kubelet-cgroup': { value: 'DIR', fallback: '', help: "the kubelet's cgroup v2 folder: it sends probes" },
   workers: { value: 'N', fallback: quarterOfCores, help: 'worker processes' },
   'worker-uid': { value: 'UID', fallback: '2102', help: 'user and group of the workers' },
   pipes: { value: 'N', fallback: '32', help: 'pipes of one worker that may hold bytes in flight' },
@@ -74,7 +81,7 @@ const flags = {
   'connect-timeout': { value: 'TIME', fallback: '1s', help: 'for connections out of a pod' },
   'app-connect-timeout': { value: 'TIME', fallback: '300ms', help: 'for connections to the app of a pod' },
   'idle-timeout': { value: 'TIME', fallback: '0', help: 'ends a connection on which nothing moves; 0 never does' },
-  'drain-timeout': { value: 'TIME', fallback: '0', help: 'how long a replaced worker may finish its connections; 0 as long as they last' },
+  'drain-timeout': { value: 'TIME', fallback: '0', help: 'how long a leaving worker may finish; 0 without end' },
   'proof-timeout': { value: 'TIME', fallback: '2s', help: 'for the connections that prove an enrolment' },
   'log-level': { value: 'LEVEL', fallback: 'info', help: 'debug, info, warn or error' },
   'log-connections': { fallback: 'false', help: 'log every connection that ends' },
@@ -136,7 +143,8 @@ export function usage(): string {
     const shown = typeof fallback === 'object' ? fallback.from : value === undefined ? '' : (fallback ?? '');
     return `  ${`--${name} ${value ?? ''}`.padEnd(28)}${help}${shown === '' ? '' : ` (default ${shown})`}`;
   });
-  const end = 'TIME is such as 500ms, 10s or 2m. Each flag may be an environment variable: --node-name is WEFT_NODE_NAME.';
+  const end =
+    'TIME is such as 500ms, 10s or 2m. Each flag may be an environment variable: --node-name is WEFT_NODE_NAME.';
   return ['Usage: weft-agent --manifests DIR [flags]', '', ...lines, '', end, ''].join('\n');
 }
 
@@ -144,7 +152,8 @@ export function usage(): string {
 export function findCgroup2(mounts: string): string {
   const mount = mounts.split('\n').find((line) => line.split(' ')[2] === 'cgroup2');
   const folder = mount?.split(' ')[1];
-  if (folder === undefined) throw new UsageError('--cgroup: no cgroup v2 tree is mounted; mount one, or name its folder');
+  if (folder === undefined)
+    throw new UsageError('--cgroup: no cgroup v2 tree is mounted; mount one, or name its folder');
   return folder.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
 }
 

@@ -3,9 +3,12 @@
  * their meaning.
  */
 const catalogue = {
-  'WEFT-E101': 'Look whether the pod runs in a sandbox of its own (Kata, gVisor) or on another cgroup tree than --cgroup names.',
-  'WEFT-E102': 'Look whether the pod runs in a sandbox of its own (Kata, gVisor), or whether a firewall on the node drops what the node sends to it.',
-  'WEFT-E103': 'An eBPF data plane translates before Weft sees the connection. With Cilium set socketLB.hostNamespaceOnly=true.',
+  'WEFT-E101':
+    'Look whether the pod runs in a sandbox of its own (Kata, gVisor) or on another cgroup tree than --cgroup names.',
+  'WEFT-E102':
+    'Look whether the pod runs in a sandbox of its own (Kata, gVisor), or whether a firewall on the node drops what the node sends to it.',
+  'WEFT-E103':
+    'An eBPF data plane translates before Weft sees the connection. With Cilium set socketLB.hostNamespaceOnly=true.',
   'WEFT-E104': 'The pod is probably gone. If it runs, look at --netns-dir and at the sandbox in the container runtime.',
   'WEFT-E105': "Look at the broker's lines in the agent's log; it needs CAP_SYS_ADMIN and CAP_NET_ADMIN.",
   'WEFT-E106': 'Look at the cause: the kernel must be Linux 6.1 or newer with BTF, bpffs and a cgroup v2 tree.',

@@ -8,22 +8,27 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { ManifestSource } from './manifests.ts';
 
-const namespace = (name: string, labels = '{}'): string => `apiVersion: v1\nkind: Namespace\nmetadata: { name: ${name}, labels: ${labels} }\n`;
-const pod = (uid: string, spec = '{ nodeName: here, containers: [{ name: app, ports: [{ containerPort: 80 }] }] }'): string =>
+const namespace = (name: string, labels = '{}'): string =>
+  `apiVersion: v1\nkind: Namespace\nmetadata: { name: ${name}, labels: ${labels} }\n`;
+const pod = (
+  uid: string,
+  spec = '{ nodeName: here, containers: [{ name: app, ports: [{ containerPort: 80 }] }] }',
+): string =>
   `kind: Pod\nmetadata: { uid: ${uid}, name: web, namespace: shop }\nspec: ${spec}\nstatus: { phase: Running, podIPs: [{ ip: 10.0.0.7 }] }\n`;
 
 interface Started {
   readonly source: ManifestSource;
   readonly folder: string;
-  write(name: string, ...documents: string[]): void;
+  readonly write: (name: string, ...documents: string[]) => void;
   /** How many changes have been told. */
-  changes(): number;
+  readonly changes: () => number;
 }
 
 async function start(t: TestContext, files: Record<string, string> = {}): Promise<Started> {
   const folder = join(mkdtempSync(join(tmpdir(), 'weft-manifests-')), 'manifests');
   mkdirSync(folder);
-  const write = (name: string, ...documents: string[]): void => writeFileSync(join(folder, name), documents.join('---\n'));
+  const write = (name: string, ...documents: string[]): void =>
+    writeFileSync(join(folder, name), documents.join('---\n'));
   for (const [name, content] of Object.entries(files)) write(name, content);
   const source = new ManifestSource(folder);
   let changes = 0;

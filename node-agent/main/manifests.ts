@@ -85,7 +85,9 @@ export class ManifestSource implements ObjectSource {
       names = new Set((await readdir(this.#folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)));
       this.#folderProblem = undefined;
     } catch (cause) {
-      this.#folderProblem = new WeftError('WEFT-E108', `${this.#folder} cannot be listed: ${messageOf(cause)}`, { cause });
+      this.#folderProblem = new WeftError('WEFT-E108', `${this.#folder} cannot be listed: ${messageOf(cause)}`, {
+        cause,
+      });
     }
     if (before?.message !== this.#folderProblem?.message) this.#publish();
     return names;

@@ -84,7 +84,11 @@ export class WorkerSupervisor {
 
   #spawn(slot: Slot): void {
     const { worker, clientsMap, greetings, script } = this.#options;
-    const options: WorkerOptions = { ...worker, slot: slot.number, clientsMap: clientsMap < 0 ? -1 : inheritedMapDescriptor };
+    const options: WorkerOptions = {
+      ...worker,
+      slot: slot.number,
+      clientsMap: clientsMap < 0 ? -1 : inheritedMapDescriptor,
+    };
     const path = script ?? new URL('../worker/main.ts', import.meta.url).pathname;
     const child = spawn(process.execPath, [path, JSON.stringify(options)], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', clientsMap < 0 ? 'ignore' : clientsMap],
@@ -110,7 +114,8 @@ export class WorkerSupervisor {
 
   #onMessage(slot: Slot, message: unknown): void {
     const read = readMessageToMain(message);
-    if (read === undefined) this.#options.log.warn({ worker: slot.number }, 'worker sent a message that makes no sense');
+    if (read === undefined)
+      this.#options.log.warn({ worker: slot.number }, 'worker sent a message that makes no sense');
     else this.#options.onMessage(read);
   }
 

@@ -9,7 +9,13 @@ import { writeConnection, writeOutcome } from './test-connection.ts';
 test('a record shows what the engine writes', () => {
   const record = new ConnectionRecord();
   writeConnection(record.buffer, { id: 9, pod: 3, local: ['10.0.0.7', 80], remote: ['fd00::1', 40000] });
-  writeOutcome(record.buffer, { reason: 'connect-failed', errno: 111, bytesToUpstream: 2 ** 40, bytesToClient: 7, durationMs: 1.5 });
+  writeOutcome(record.buffer, {
+    reason: 'connect-failed',
+    errno: 111,
+    bytesToUpstream: 2 ** 40,
+    bytesToClient: 7,
+    durationMs: 1.5,
+  });
   assert.deepEqual([record.id, record.pod, record.family, record.localPort, record.remotePort], [9, 3, 4, 80, 40000]);
   assert.deepEqual([formatAddress(record.localAddress), formatAddress(record.remoteAddress)], ['10.0.0.7', 'fd00::1']);
   assert.deepEqual([record.reason, record.errno], ['connect-failed', 111]);

@@ -54,7 +54,8 @@ test('what is reserved is refused, and a proof is told', () => {
     ['relay', connection('169.254.169.254', 80)], // where clouds keep their metadata
     ['relay', connection('fd77:6566:7400:2::1', 80)],
   ];
-  for (const [expected, of] of cases) assert.equal(decided(of), expected, `${formatAddress(of.localAddress)}:${of.localPort}`);
+  for (const [expected, of] of cases)
+    assert.equal(decided(of), expected, `${formatAddress(of.localAddress)}:${of.localPort}`);
 });
 
 test('everything else is relayed', () => {
@@ -71,7 +72,9 @@ test('everything else is relayed', () => {
 
 test('no connection to a reserved block is ever relayed', () => {
   const v4 = fc.tuple(fc.constantFrom(116, 117), fc.nat(255)).map(([third, last]) => `169.254.${third}.${last}`);
-  const v6 = fc.tuple(fc.constantFrom(0, 1), fc.nat(0xffff)).map(([block, last]) => `fd77:6566:7400:${block}::${last.toString(16)}`);
+  const v6 = fc
+    .tuple(fc.constantFrom(0, 1), fc.nat(0xffff))
+    .map(([block, last]) => `fd77:6566:7400:${block}::${last.toString(16)}`);
   fc.assert(
     fc.property(fc.oneof(v4, v6), fc.nat(65535), (local, port) => {
       const of = connection(local, port, isIPv4(parseAddress(local)) ? '10.0.0.9' : 'fd00::9');

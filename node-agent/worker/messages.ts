@@ -58,7 +58,9 @@ export function readMessageToMain(message: unknown): MessageToMain | undefined {
     case 'pod-drained':
       return isPodId(message['pod']) ? { type: 'pod-drained', pod: message['pod'] } : undefined;
     case 'connections':
-      return Array.isArray(message['connections']) && message['connections'].every(isReport) && isCount(message['dropped'])
+      return Array.isArray(message['connections']) &&
+        message['connections'].every(isReport) &&
+        isCount(message['dropped'])
         ? { type: 'connections', connections: message['connections'], dropped: message['dropped'] }
         : undefined;
     default:

@@ -32,7 +32,16 @@ export class WorkerPods {
   describe(id: number, namespace: string, name: string): void {
     const pod = this.#byId.get(id);
     if (pod === undefined) {
-      this.#byId.set(id, { id, ipv4: none, ipv6: none, listenerPort: 0, namespace, name, connections: 0, released: false });
+      this.#byId.set(id, {
+        id,
+        ipv4: none,
+        ipv6: none,
+        listenerPort: 0,
+        namespace,
+        name,
+        connections: 0,
+        released: false,
+      });
       return;
     }
     pod.namespace = namespace;

@@ -18,7 +18,8 @@ export function dropPrivileges(uid: number): void {
   }
   for (const thread of readdirSync('/proc/self/task')) {
     const held = capabilitiesIn(readFileSync(`/proc/self/task/${thread}/status`, 'utf8'));
-    if (held !== 0n) throw new WeftError('WEFT-E110', `thread ${thread} still has the capabilities ${held.toString(16)}`);
+    if (held !== 0n)
+      throw new WeftError('WEFT-E110', `thread ${thread} still has the capabilities ${held.toString(16)}`);
   }
 }
 

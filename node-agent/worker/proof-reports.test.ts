@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { MessageToMain } from './messages.ts';
 import { ProofReports } from './proof-reports.ts';
 
-function setUp(): { proofs: ProofReports; sent: MessageToMain[]; pass(ms: number): void } {
+function setUp(): { proofs: ProofReports; sent: MessageToMain[]; pass: (ms: number) => void } {
   let now = 1_000_000;
   const sent: MessageToMain[] = [];
   const proofs = new ProofReports(

@@ -28,7 +28,8 @@ export class ProofReports {
     this.#expected.add(pod);
     for (const direction of ['inbound', 'outbound'] as const) {
       const arrivals = this.#arrivals.get(`${pod} ${direction}`);
-      if (arrivals !== undefined && this.#now() - arrivals.arrivedAt <= rememberMs) this.#report(pod, direction, arrivals);
+      if (arrivals !== undefined && this.#now() - arrivals.arrivedAt <= rememberMs)
+        this.#report(pod, direction, arrivals);
     }
   }
 
@@ -44,7 +45,8 @@ export class ProofReports {
     arrivals.arrivedAt = this.#now();
     arrivals.remotePort = remotePort;
     this.#arrivals.set(key, arrivals);
-    if (this.#expected.has(pod) && this.#now() - arrivals.reportedAt >= reportIntervalMs) this.#report(pod, direction, arrivals);
+    if (this.#expected.has(pod) && this.#now() - arrivals.reportedAt >= reportIntervalMs)
+      this.#report(pod, direction, arrivals);
   }
 
   #report(pod: number, direction: Direction, arrivals: Arrivals): void {

@@ -99,7 +99,8 @@ export class Worker {
     const direction = directionOf(record, pod);
     switch (decide(record, direction, pod)) {
       case 'relay':
-        if (direction === 'inbound') record.relay(actions.relayToApp, options.inboundConnectTimeoutMs, options.idleTimeoutMs);
+        if (direction === 'inbound')
+          record.relay(actions.relayToApp, options.inboundConnectTimeoutMs, options.idleTimeoutMs);
         else record.relay(actions.relayOut, options.outboundConnectTimeoutMs, options.idleTimeoutMs);
         break;
       case 'proof':

@@ -1,0 +1,40 @@
+import type { Engine, EngineOptions, EngineStatistics } from '../../native/engine.d.ts';
+import type { TestConnection, TestOutcome } from './test-connection.ts';
+import { writeConnection, writeOutcome } from './test-connection.ts';
+
+/** What the engine does, without sockets. */
+export class FakeEngine implements Engine {
+  connections = 0;
+  accepting = true;
+  closed = false;
+  readonly options: EngineOptions;
+
+  constructor(engineOptions: EngineOptions) {
+    this.options = engineOptions;
+  }
+
+  /** @returns the decision: action, connect timeout, idle timeout, destination port */
+  connect(connection: TestConnection): number[] {
+    this.connections++;
+    writeConnection(this.options.record, connection);
+    this.options.onConnection();
+    return [...new Uint32Array(this.options.record, 64, 4)];
+  }
+
+  end(connection: TestConnection, outcome: TestOutcome): void {
+    this.connections--;
+    writeConnection(this.options.record, connection);
+    writeOutcome(this.options.record, outcome);
+    this.options.onClose();
+  }
+
+  statistics(): EngineStatistics {
+    return { connections: this.connections, accepted: 0, pipesInUse: 0, listeners: 0, socketsHeld: 0 };
+  }
+  stopAccepting(): void {
+    this.accepting = false;
+  }
+  close(): void {
+    this.closed = true;
+  }
+}

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { parseAddress } from '../../mesh/address.ts';
+import type { ConnectionReport, MessageToMain, WorkerOptions } from './messages.ts';
+import { readMessageToMain } from './messages.ts';
+import type { TestConnection } from './test-connection.ts';
+import { FakeEngine } from './test-engine.ts';
+import { Worker } from './worker.ts';
+
+const options: WorkerOptions = {
+  slot: 0,
+  brokerPath: '/nowhere',
+  uid: 2102,
+  clientsMap: -1,
+  pipes: 8,
+  pipeBytes: 65536,
+  outboundConnectTimeoutMs: 1000,
+  inboundConnectTimeoutMs: 300,
+  idleTimeoutMs: 5000,
+  drainTimeoutMs: 0,
+  logConnections: true,
+};
+
+interface SetUp {
+  readonly worker: Worker;
+  readonly engine: FakeEngine;
+  readonly sent: MessageToMain[];
+  readonly exited: Promise<void>;
+  mainTakes: boolean;
+}
+
+function setUp(t: TestContext, changed: Partial<WorkerOptions> = {}): SetUp {
+  const engines: FakeEngine[] = [];
+  const sent: MessageToMain[] = [];
+  const { promise: exited, resolve } = Promise.withResolvers<undefined>();
+  const worker = new Worker({
+    options: { ...options, ...changed },
+    createEngine: (engineOptions) => {
+      const engine = new FakeEngine(engineOptions);
+      engines.push(engine);
+      return engine;
+    },
+    send: (message) => {
+      assert.deepEqual(readMessageToMain(message), message, 'main must be able to read it');
+      if (set.mainTakes) sent.push(message);
+      return Promise.resolve(set.mainTakes);
+    },
+    exit: () => resolve(undefined),
+  });
+  const [engine] = engines;
+  assert.ok(engine);
+  const set: SetUp = { worker, engine, sent, exited, mainTakes: true };
+  worker.receive({ type: 'pod', pod: 1, namespace: 'shop', name: 'web' });
+  engine.options.onListener(1, 61000, parseAddress('10.0.0.7'), new Uint8Array(16));
+  t.after(() => {
+    engine.connections = 0;
+    worker.drain(0);
+  });
+  return set;
+}
+
+const inbound: TestConnection = { pod: 1, local: ['10.0.0.7', 80], remote: ['10.0.0.9', 40000] };
+const outbound: TestConnection = { pod: 1, local: ['10.0.0.8', 443], remote: ['10.0.0.7', 40001] };
+
+test('connections are relayed with the deadlines of their direction', (t) => {
+  const { engine } = setUp(t);
+  assert.deepEqual(engine.connect(inbound), [1, 300, 5000, 80]);
+  assert.deepEqual(engine.connect(outbound), [2, 1000, 5000, 443]);
+});
+
+test('a connection of a pod that nobody has told of is refused', (t) => {
+  const { engine } = setUp(t);
+  assert.equal(engine.connect({ ...inbound, pod: 2 })[0], 0);
+});
+
+test('a proof is refused, and reported while main asks for it', (t) => {
+  const { worker, engine, sent } = setUp(t);
+  worker.receive({ type: 'expect-proof', pod: 1 });
+  assert.equal(engine.connect({ pod: 1, local: ['169.254.117.0', 9], remote: ['10.0.0.7', 40002] })[0], 0);
+  assert.equal(engine.connect({ pod: 1, local: ['10.0.0.7', 61000], remote: ['10.0.0.1', 40003] })[0], 0);
+  assert.deepEqual(sent, [
+    { type: 'proof', pod: 1, direction: 'outbound', remotePort: 40002 },
+    { type: 'proof', pod: 1, direction: 'inbound', remotePort: 40003 },
+  ]);
+});
+
+function reportsIn(sent: readonly MessageToMain[]): ConnectionReport[] {
+  return sent.flatMap((message) => (message.type === 'connections' ? message.connections : []));
+}
+
+test('finished connections are reported in one batch, each with what became of it', async (t) => {
+  const { engine, sent } = setUp(t);
+  engine.connect(inbound);
+  engine.connect(outbound);
+  engine.end(inbound, { reason: 'finished', bytesToUpstream: 10, bytesToClient: 20, durationMs: 3 });
+  engine.end(outbound, { reason: 'refused' });
+  assert.deepEqual(sent, []);
+  await delay(80);
+  assert.equal(sent.length, 1);
+  const [first, second] = reportsIn(sent);
+  assert.deepEqual(first, {
+    pod: 'shop/web',
+    direction: 'inbound',
+    client: '10.0.0.9:40000',
+    destination: '10.0.0.7:80',
+    decision: 'relayed',
+    reason: 'finished',
+    errno: 0,
+    bytesToUpstream: 10,
+    bytesToClient: 20,
+    durationMs: 3,
+  });
+  assert.deepEqual([second?.direction, second?.decision], ['outbound', 'refused']);
+});
+
+test('reports that main cannot take are dropped and counted, in bounded memory', async (t) => {
+  const set = setUp(t);
+  set.mainTakes = false;
+  for (let count = 0; count < 5000; count++) {
+    set.engine.connect(inbound);
+    set.engine.end(inbound, { reason: 'finished' });
+  }
+  await delay(80);
+  set.mainTakes = true;
+  set.engine.connect(inbound);
+  set.engine.end(inbound, { reason: 'finished' });
+  await delay(80);
+  const [message] = set.sent;
+  assert.ok(message?.type === 'connections');
+  assert.deepEqual([message.connections.length, message.dropped], [1, 5000]);
+});
+
+test('a released pod is told drained when its last connection has ended', (t) => {
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  engine.connect(inbound);
+  engine.options.onListenerGone(1);
+  worker.receive({ type: 'pod-released', pod: 1 });
+  assert.deepEqual(sent, []);
+  engine.end(inbound, { reason: 'finished' });
+  assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
+});
+
+test(
+  'drain: accepts for the grace period, lets connections finish, sends the last reports and exits',
+  { timeout: 2000 },
+  async (t) => {
+    const { engine, sent, exited } = setUp(t);
+    engine.connect(inbound);
+    engine.options.onDrain(100);
+    await delay(50);
+    assert.equal(engine.accepting, true);
+    await delay(100);
+    assert.deepEqual([engine.accepting, engine.closed], [false, false]);
+    engine.end(inbound, { reason: 'finished' });
+    await exited;
+    assert.equal(engine.closed, true);
+    assert.equal(reportsIn(sent).length, 1);
+  },
+);
+
+test(
+  'SIGTERM cuts a grace period short, and the drain timeout ends what does not finish',
+  { timeout: 2000 },
+  async (t) => {
+    const { worker, engine, exited } = setUp(t, { drainTimeoutMs: 100 });
+    engine.connect(inbound);
+    engine.options.onDrain(60_000);
+    worker.drain(0);
+    assert.equal(engine.accepting, false);
+    await exited;
+    assert.equal(engine.connections, 1);
+  },
+);
+
+test('main does not believe what makes no sense', () => {
+  for (const message of [
+    undefined,
+    null,
+    'proof',
+    {},
+    { type: 'proof', pod: 1, direction: 'sideways', remotePort: 1 },
+    { type: 'proof', pod: '1', direction: 'inbound', remotePort: 1 },
+    { type: 'proof', pod: 1, direction: 'inbound', remotePort: 65536 },
+    { type: 'pod-drained', pod: -1 },
+    { type: 'connections', connections: {}, dropped: 0 },
+    { type: 'connections', connections: [null], dropped: 0 },
+    { type: 'connections', connections: [], dropped: NaN },
+  ]) {
+    assert.equal(readMessageToMain(message), undefined);
+  }
+});
