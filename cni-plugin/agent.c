@@ -106,7 +106,8 @@ static char *write_request(const char *config, size_t config_length, size_t *len
 
 	if (!to)
 		return NULL;
-	fwrite("\0\0\0\0{\"env\":{", 1, 11, to);
+	fwrite("\0\0\0\0", 1, 4, to); /* the length, once it is known */
+	fputs("{\"env\":{", to);
 	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
 		const char *value = getenv(variables[i]);
 

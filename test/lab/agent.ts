@@ -1,0 +1,104 @@
+import type { ChildProcess } from 'node:child_process';
+
+import type { LabNode } from './node.ts';
+
+export interface AgentLine {
+  readonly msg: string;
+  readonly level: number;
+  readonly [key: string]: unknown;
+}
+
+export interface AgentOptions {
+  readonly flags?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly onLine?: (line: AgentLine) => void;
+}
+
+const startDeadlineMs = 15_000;
+
+/** A weft-agent on a node of the lab. */
+export class LabAgent {
+  readonly lines: AgentLine[] = [];
+  readonly process: ChildProcess;
+  readonly #listeners = new Set<() => void>();
+
+  private constructor(node: LabNode, options: AgentOptions) {
+    const entry = new URL('../../node-agent/main/main.ts', import.meta.url).pathname;
+    const flags = [
+      ['--manifests', node.lab.objects.folder],
+      ['--node-name', node.name],
+      ['--run-dir', node.runDir],
+      ['--state-dir', node.stateDir],
+      ['--pin-dir', node.pins],
+      ['--cgroup', node.cgroup],
+      ['--agent-cgroup', node.agentCgroup],
+      ['--kubelet-cgroup', node.kubeletCgroup],
+      ['--workers', '2'],
+    ].flat();
+    this.process = node.spawn([process.execPath, entry, ...flags, ...(options.flags ?? [])], { ...process.env, ...options.env });
+    let rest = '';
+    this.process.stderr?.on('data', (chunk: Buffer) => {
+      const parts = (rest + chunk.toString()).split('\n');
+      rest = parts.pop() ?? '';
+      for (const part of parts) this.#read(part, options.onLine);
+    });
+  }
+
+  static async start(node: LabNode, options: AgentOptions = {}): Promise<LabAgent> {
+    const agent = new LabAgent(node, options);
+    await agent.waitForLine((line) => line.msg === 'ready', startDeadlineMs);
+    return agent;
+  }
+
+  /** Of the main process. */
+  get pid(): number {
+    const ready = this.lines.find((line) => line.msg === 'ready');
+    return Number(ready?.['pid']);
+  }
+
+  async waitForLine(matches: (line: AgentLine) => boolean, deadlineMs: number): Promise<AgentLine> {
+    const { promise, resolve, reject } = Promise.withResolvers<AgentLine>();
+    const look = (): void => {
+      const found = this.lines.find(matches);
+      if (found) resolve(found);
+      else if (this.process.exitCode !== null) reject(new Error(`the agent ended: ${this.transcript()}`));
+    };
+    const timer = setTimeout(() => {
+      reject(new Error(`the agent did not log what was waited for: ${this.transcript()}`));
+    }, deadlineMs);
+    this.#listeners.add(look);
+    this.process.once('close', look);
+    look();
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#listeners.delete(look);
+    }
+  }
+
+  enrolled(podName: string, deadlineMs = 5000): Promise<AgentLine> {
+    return this.waitForLine((line) => line['pod'] === podName && line.msg.endsWith('joined the mesh'), deadlineMs);
+  }
+
+  transcript(): string {
+    return this.lines.map((line) => JSON.stringify(line)).join('\n');
+  }
+
+  async exited(): Promise<void> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    await new Promise((resolve) => this.process.once('exit', resolve));
+  }
+
+  #read(text: string, onLine?: (line: AgentLine) => void): void {
+    let line: AgentLine;
+    try {
+      line = JSON.parse(text) as AgentLine;
+    } catch {
+      line = { msg: text, level: 0 };
+    }
+    this.lines.push(line);
+    onLine?.(line);
+    for (const listener of this.#listeners) listener();
+  }
+}

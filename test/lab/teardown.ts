@@ -1,0 +1,71 @@
+import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { run } from './command.ts';
+import { labCgroup, labFolder, labPrefix } from './layout.ts';
+
+const killDeadlineMs = 5000;
+
+/** Takes a lab down by its name alone, whatever state it is in and whoever made it. */
+export async function teardown(lab: string): Promise<void> {
+  await killProcesses(labCgroup(lab));
+  for (const name of netnsOf(lab)) await run(['ip', 'netns', 'del', name]);
+  for (const name of pinsOf(lab)) rmSync(join('/sys/fs/bpf', name), { recursive: true, force: true });
+  removeCgroups(labCgroup(lab));
+  rmSync(labFolder(lab), { recursive: true, force: true });
+}
+
+/** What of a lab is still there; empty after a teardown. */
+export function leftovers(lab: string): string[] {
+  return [
+    ...netnsOf(lab).map((name) => `netns ${name}`),
+    ...pinsOf(lab).map((name) => `pin ${name}`),
+    ...(existsSync(labCgroup(lab)) ? [`cgroup ${labCgroup(lab)}`] : []),
+    ...(existsSync(labFolder(lab)) ? [`folder ${labFolder(lab)}`] : []),
+  ];
+}
+
+function netnsOf(lab: string): string[] {
+  return existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.startsWith(labPrefix(lab))) : [];
+}
+
+function pinsOf(lab: string): string[] {
+  return readdirSync('/sys/fs/bpf').filter((name) => name.startsWith(`weft-lab-${lab}-`));
+}
+
+/** Only processes in the lab's own cgroups are killed: a pid alone may be somebody else's by now. */
+async function killProcesses(cgroup: string): Promise<void> {
+  const deadline = performance.now() + killDeadlineMs;
+  for (;;) {
+    const pids = processesBelow(cgroup);
+    if (pids.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`processes ${pids.join(', ')} of ${cgroup} do not end`);
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It ended by itself.
+      }
+    }
+    await delay(20);
+  }
+}
+
+function processesBelow(cgroup: string): number[] {
+  if (!existsSync(cgroup)) return [];
+  const own = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+  return [...own.filter((pid) => pid !== process.pid), ...subgroups(cgroup).flatMap(processesBelow)];
+}
+
+function removeCgroups(cgroup: string): void {
+  if (!existsSync(cgroup)) return;
+  for (const child of subgroups(cgroup)) removeCgroups(child);
+  rmdirSync(cgroup);
+}
+
+function subgroups(cgroup: string): string[] {
+  return readdirSync(cgroup, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(cgroup, entry.name));
+}
