@@ -1,161 +1,127 @@
-#define _GNU_SOURCE
 #include "agent.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_ANSWER 65536
+#include "answer.h"
+#include "config.h"
+#include "environment.h"
+#include "text.h"
 
-static const char *const variables[] = {"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH"};
+enum { LENGTH_BYTES = 4, ENVIRONMENT_BYTES = 64 * 1024, ANSWER_BYTES = 64 * 1024 };
 
-static int64_t now_ms(void)
-{
-	struct timespec time;
+static const char too_late[] = "no answer in time";
 
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+static int64_t now_ms(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-static bool wait_for(int fd, short events, int64_t deadline)
-{
-	int64_t left = deadline - now_ms();
-	struct pollfd waiting = {.fd = fd, .events = events};
-
-	return left > 0 && poll(&waiting, 1, (int)left) == 1;
+static struct text make_request(struct json config) {
+  static char bytes[LENGTH_BYTES + ENVIRONMENT_BYTES + CONFIG_MAXIMUM_BYTES];
+  struct text request = {.bytes = bytes, .capacity = sizeof bytes, .length = LENGTH_BYTES};
+  text_add(&request, "{\"env\":");
+  environment_add(&request);
+  text_add(&request, ",\"config\":");
+  text_add_bytes(&request, config.at, config.length);
+  text_add(&request, "}");
+  if (request.full)
+    FAIL(CNI_INVALID_ENVIRONMENT, "", "CNI_ARGS, CNI_PATH and the configuration are too large together");
+  size_t length = request.length - LENGTH_BYTES;
+  for (int index = 0; index < LENGTH_BYTES; index++) bytes[index] = (char)(length >> (24 - 8 * index));
+  return request;
 }
 
-/* A unix socket's connect() does not go on by itself: with a full backlog it fails with EAGAIN and has to be tried again. */
-static int connect_until(const char *path, int64_t deadline)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -1;
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	while (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-		if (errno != EAGAIN || now_ms() > deadline) {
-			close(fd);
-			return -1;
-		}
-		poll(NULL, 0, 20);
-	}
-	return fd;
+/* A listener whose backlog is full makes connect(2) wait, as long as SO_SNDTIMEO says (unix(7)). */
+static const char* connect_until(int64_t deadline, int file, const char* path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int64_t left = deadline - now_ms();
+  struct timeval patience = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
+  memcpy(address.sun_path, path, strlen(path) + 1);
+  setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  if (connect(file, (struct sockaddr*)&address, sizeof address) == 0) return NULL;
+  return errno == EAGAIN ? "its backlog is full" : strerror(errno);
 }
 
-static bool send_all(int fd, const char *bytes, size_t length, int64_t deadline)
-{
-	while (length > 0) {
-		ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
-
-		if (sent < 0 && errno == EAGAIN) {
-			if (!wait_for(fd, POLLOUT, deadline))
-				return false;
-			continue;
-		}
-		if (sent < 0)
-			return false;
-		bytes += sent;
-		length -= (size_t)sent;
-	}
-	return true;
+static bool wait_until(int64_t deadline, int file, short events) {
+  int64_t left = deadline - now_ms();
+  struct pollfd entry = {.fd = file, .events = events};
+  return left > 0 && poll(&entry, 1, (int)left) > 0;
 }
 
-static bool receive_all(int fd, char *bytes, size_t length, int64_t deadline)
-{
-	while (length > 0) {
-		if (!wait_for(fd, POLLIN, deadline))
-			return false;
-		ssize_t received = recv(fd, bytes, length, 0);
-
-		if (received <= 0)
-			return false;
-		bytes += received;
-		length -= (size_t)received;
-	}
-	return true;
+static const char* send_until(int64_t deadline, int file, const char* bytes, size_t length) {
+  while (length > 0) {
+    if (!wait_until(deadline, file, POLLOUT)) return too_late;
+    ssize_t count = send(file, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count < 0 && errno == EAGAIN) continue;
+    if (count < 0) return strerror(errno);
+    bytes += count;
+    length -= (size_t)count;
+  }
+  return NULL;
 }
 
-static void write_escaped(FILE *to, const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fprintf(to, "\\%c", *text);
-		else if ((unsigned char)*text < 0x20)
-			fprintf(to, "\\u%04x", (unsigned char)*text);
-		else
-			fputc(*text, to);
-	}
+static const char* receive_until(int64_t deadline, int file, char* bytes, size_t length) {
+  while (length > 0) {
+    if (!wait_until(deadline, file, POLLIN)) return too_late;
+    ssize_t count = recv(file, bytes, length, MSG_DONTWAIT);
+    if (count < 0 && errno == EAGAIN) continue;
+    if (count < 0) return strerror(errno);
+    if (count == 0) return "it closed the connection";
+    bytes += count;
+    length -= (size_t)count;
+  }
+  return NULL;
 }
 
-static char *write_request(const char *config, size_t config_length, size_t *length)
-{
-	char *request = NULL;
-	FILE *to = open_memstream(&request, length);
-	bool first = true;
-
-	if (!to)
-		return NULL;
-	fwrite("\0\0\0\0", 1, 4, to); /* the length, once it is known */
-	fputs("{\"env\":{", to);
-	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
-		const char *value = getenv(variables[i]);
-
-		if (!value)
-			continue;
-		fprintf(to, "%s\"%s\":\"", first ? "" : ",", variables[i]);
-		write_escaped(to, value);
-		fputc('"', to);
-		first = false;
-	}
-	fputs("},\"config\":", to);
-	fwrite(config, 1, config_length, to);
-	fputc('}', to);
-	if (fclose(to) != 0)
-		return NULL;
-	uint32_t body = (uint32_t)(*length - 4);
-	unsigned char prefix[4] = {(unsigned char)(body >> 24), (unsigned char)(body >> 16), (unsigned char)(body >> 8), (unsigned char)body};
-
-	memcpy(request, prefix, sizeof(prefix));
-	return request;
+static bool is_code(struct json value) {
+  return value.length > 0 && value.length <= 9 && *value.at >= '1' && *value.at <= '9' &&
+         strspn(value.at, "0123456789") >= value.length;
 }
 
-static bool read_answer(int fd, int64_t deadline, struct json_span *answer)
-{
-	static char body[MAX_ANSWER];
-	unsigned char prefix[4];
-	size_t error_offset;
-
-	if (!receive_all(fd, (char *)prefix, sizeof(prefix), deadline))
-		return false;
-	size_t length = (size_t)prefix[0] << 24 | (size_t)prefix[1] << 16 | (size_t)prefix[2] << 8 | prefix[3];
-
-	if (length > sizeof(body) || !receive_all(fd, body, length, deadline) || !json_check(body, length, &error_offset))
-		return false;
-	*answer = (struct json_span){body, length};
-	return true;
+static struct agent_answer silent(const char* reason) {
+  return (struct agent_answer){.verdict = AGENT_SILENT, .reason = reason};
 }
 
-enum agent_result ask_agent(const char *socket_path, const char *config, size_t config_length, int deadline_ms, struct json_span *answer)
-{
-	int64_t deadline = now_ms() + deadline_ms;
-	size_t length = 0;
-	char *request = write_request(config, config_length, &length);
-	int fd = request ? connect_until(socket_path, deadline) : -1;
-	bool answered = fd >= 0 && send_all(fd, request, length, deadline) && read_answer(fd, deadline, answer);
+static struct agent_answer understand(const char* bytes, size_t length) {
+  struct json whole, ok, error, code, message;
+  size_t position;
+  if (json_parse(bytes, length, &whole, &position) && json_member(whole, "ok", &ok)) {
+    if (json_is(ok, "true")) return (struct agent_answer){.verdict = AGENT_AGREES};
+    if (json_is(ok, "false") && json_member(whole, "error", &error) && json_member(error, "code", &code) &&
+        is_code(code) && json_member(error, "msg", &message) && json_is_string(message)) {
+      return (struct agent_answer){.verdict = AGENT_REFUSES, .error = error};
+    }
+  }
+  return silent("its answer makes no sense");
+}
 
-	if (fd >= 0)
-		close(fd);
-	free(request);
-	return answered ? AGENT_ANSWERED : AGENT_AWAY;
+static struct agent_answer exchange(int file, const char* socket_path, struct text request) {
+  static char answer[ANSWER_BYTES + 1];
+  unsigned char prefix[LENGTH_BYTES];
+  int64_t deadline = now_ms() + AGENT_DEADLINE_MS;
+  const char* reason = connect_until(deadline, file, socket_path);
+  if (reason == NULL) reason = send_until(deadline, file, request.bytes, request.length);
+  if (reason == NULL) reason = receive_until(deadline, file, (char*)prefix, sizeof prefix);
+  if (reason != NULL) return silent(reason);
+  size_t length = (size_t)prefix[0] << 24 | (size_t)prefix[1] << 16 | (size_t)prefix[2] << 8 | prefix[3];
+  if (length > ANSWER_BYTES) return silent("its answer is too long");
+  reason = receive_until(deadline, file, answer, length);
+  return reason != NULL ? silent(reason) : understand(answer, length);
+}
+
+struct agent_answer agent_ask(const char* socket_path, struct json config) {
+  struct text request = make_request(config);
+  int file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (file < 0) return silent(strerror(errno));
+  struct agent_answer answer = exchange(file, socket_path, request);
+  close(file);
+  return answer;
 }

@@ -1,14 +1,26 @@
-/* The agent of this node, by its unix socket: one request and one answer, each a 4-byte big-endian length and JSON. */
-#pragma once
-
-#include <stddef.h>
+/* One question to the agent of this node over its socket; each way a 4-byte big-endian length and JSON. */
+#ifndef WEFT_AGENT_H
+#define WEFT_AGENT_H
 
 #include "json.h"
 
-enum agent_result { AGENT_ANSWERED, AGENT_AWAY };
+/* The runtime's patience is not ours to use up: kubelet holds a slot for every pod that starts. */
+enum { AGENT_DEADLINE_MS = 1800 };
 
-/*
- * Sends the environment and the configuration, and waits for the answer until the deadline (milliseconds), however slowly it comes.
- * On AGENT_ANSWERED *answer is checked JSON in memory that lasts as long as the process.
- */
-enum agent_result ask_agent(const char *socket_path, const char *config, size_t config_length, int deadline_ms, struct json_span *answer);
+enum agent_verdict {
+  AGENT_AGREES,
+  AGENT_REFUSES,
+  AGENT_SILENT, /* away, hung, or its answer makes no sense */
+};
+
+struct agent_answer {
+  enum agent_verdict verdict;
+  struct json error;  /* when it refuses */
+  const char* reason; /* when it is silent */
+};
+
+/* Passes the environment and the configuration as they are; ends the process with a CNI error if they are too large
+ * together. */
+struct agent_answer agent_ask(const char* socket_path, struct json config);
+
+#endif

@@ -1,25 +1,47 @@
 /*
- * Just enough JSON (RFC 8259) for a network configuration: checks a whole document and finds members of objects as spans of its text.
- * Nothing is allocated or copied; depth is bounded.
+ * Looks into JSON (RFC 8259) where it lies, without building a tree: json_parse() checks a whole text once and gives
+ * its value as a span; the other functions take spans of texts that passed.
  */
-#pragma once
+#ifndef WEFT_JSON_H
+#define WEFT_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct json_span {
-	const char *start; /* NULL: absent */
-	size_t length;
+enum { JSON_MAXIMUM_DEPTH = 64 };
+
+/* One value, with no white space around it. */
+struct json {
+  const char* at;
+  size_t length;
 };
 
-/* Returns true when the text is one JSON value; else *error_offset tells where it is not. */
-bool json_check(const char *text, size_t length, size_t *error_offset);
+/* Members of an object or elements of an array that are still to come. */
+struct json_items {
+  const char* at;
+  const char* end;
+};
 
-/* The value of an object's member; the first of that name. `object` must have been checked. */
-struct json_span json_member(struct json_span object, const char *name);
+/* On false, *position is the offset of the first byte that cannot be there. */
+bool json_parse(const char* text, size_t length, struct json* value, size_t* position);
 
-/* The next element of an array, or an absent span. *position is 0 at first. */
-struct json_span json_element(struct json_span array, size_t *position);
+bool json_is_object(struct json value);
+bool json_is_string(struct json value);
+/* Whether the value is written exactly so: for numbers and literals. */
+bool json_is(struct json value, const char* literal);
 
-/* Copies a string's content. False where the value is no string, has escapes, or does not fit: none of what we read needs them. */
-bool json_string(struct json_span value, char *to, size_t size);
+/* No items of what is neither an object nor an array. */
+struct json_items json_items(struct json container);
+/* *key is set for members of objects only. */
+bool json_next(struct json_items* items, struct json* key, struct json* value);
+
+/* Of several members of that name the last counts, as for JSON.parse and Go, so that the agent reads the same. */
+bool json_member(struct json object, const char* key, struct json* value);
+
+/* The string without quotes and escapes; false for another type, for one that does not fit or that holds NUL. */
+bool json_string(struct json value, char* buffer, size_t size);
+
+bool json_is_string_list(struct json value);
+bool json_list_has(struct json list, const char* string);
+
+#endif

@@ -1,258 +1,131 @@
 /*
- * weft-cni: a chained CNI plugin (CNI specification 1.1.0). Reads the call, passes it to the node's agent and prints the answer; all
- * sense is in the agent. While the agent is away it answers by itself, within two seconds: a pod that is not opted in passes, one that
- * is has to wait. Nothing but the result goes to standard output.
+ * The CNI plugin: last of the network's chain, it tells the agent of this node about every pod that comes and goes, and
+ * passes the result of the plugins before it on. Knows by itself only what to do while the agent is away.
  */
-#define _GNU_SOURCE
-#include <ctype.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent.h"
-#include "json.h"
+#include "answer.h"
+#include "config.h"
+#include "environment.h"
 #include "namespaces.h"
+#include "text.h"
 
-#define MAX_CONFIG (1 << 20)
-#define MAX_PATH 4096
-#define MAX_NAME 254
-#define DEADLINE_MS 1700
+static const char* const versions[] = {"0.3.1", "0.4.0", "1.0.0", "1.1.0"};
+enum { V0_3_1, V0_4_0, V1_0_0, V1_1_0, VERSIONS };
 
-enum cni_error {
-	INCOMPATIBLE_VERSION = 1,
-	INVALID_ENVIRONMENT = 4,
-	IO_FAILURE = 5,
-	DECODING_FAILURE = 6,
-	INVALID_CONFIG = 7,
-	TRY_AGAIN_LATER = 11,
+enum verb_id { ADD, DEL, CHECK, GC, STATUS, VERSION, VERBS };
+
+struct verb {
+  const char* name;
+  int since; /* index of the first version that has it */
+  int needs; /* of the environment */
 };
 
-static const char *const supported_versions[] = {"0.3.1", "0.4.0", "1.0.0", "1.1.0"};
-static const char newest_version[] = "1.1.0";
+static const struct verb verbs[VERBS] = {
+    [ADD] = {"ADD", V0_3_1, NEEDS_CONTAINER | NEEDS_NETNS},
+    [DEL] = {"DEL", V0_3_1, NEEDS_CONTAINER},
+    [CHECK] = {"CHECK", V0_4_0, NEEDS_CONTAINER | NEEDS_NETNS},
+    [GC] = {"GC", V1_1_0, NEEDS_PATH},
+    [STATUS] = {"STATUS", V1_1_0, 0},
+    [VERSION] = {"VERSION", V0_3_1, 0},
+};
 
-static char config[MAX_CONFIG + 1];
-static size_t config_length;
-static char cni_version[16] = "1.1.0";
-
-static void print_escaped(const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			putchar('\\');
-		if ((unsigned char)*text < 0x20)
-			printf("\\u%04x", (unsigned char)*text);
-		else
-			putchar(*text);
-	}
+static enum verb_id read_verb(void) {
+  const char* command = getenv("CNI_COMMAND");
+  if (command == NULL || *command == '\0') {
+    FAIL(CNI_INVALID_ENVIRONMENT, "weft-cni is run by the container runtime.", "CNI_COMMAND is missing");
+  }
+  for (enum verb_id id = 0; id < VERBS; id++) {
+    if (strcmp(command, verbs[id].name) == 0) return id;
+  }
+  FAIL(CNI_INVALID_ENVIRONMENT, "It may be ADD, DEL, CHECK, GC, STATUS or VERSION.", "CNI_COMMAND is no verb of CNI");
 }
 
-__attribute__((noreturn, format(printf, 3, 4))) static void fail(int code, const char *details, const char *format, ...)
-{
-	char message[1024];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(message, sizeof(message), format, arguments);
-	va_end(arguments);
-	printf("{\"cniVersion\":\"%s\",\"code\":%d,\"msg\":\"", cni_version, code);
-	print_escaped(message);
-	printf("\",\"details\":\"");
-	print_escaped(details);
-	printf("\"}\n");
-	exit(1);
+/* Fails unless the configuration's version is one that we speak and that has the verb. */
+static void check_version(struct json whole, enum verb_id id) {
+  static const char hint[] =
+      "weft-cni speaks 0.3.1, 0.4.0, 1.0.0 and 1.1.0; CHECK exists from 0.4.0, GC and STATUS from 1.1.0.";
+  char asked[32] = "";
+  if (!config_version(whole, asked, sizeof asked)) {
+    FAIL(CNI_INCOMPATIBLE_VERSION, hint, "the configuration has no valid \"cniVersion\"");
+  }
+  for (int version = 0; version < VERSIONS; version++) {
+    if (strcmp(asked, versions[version]) != 0) continue;
+    answer_in_version(versions[version]);
+    if (version >= verbs[id].since) return;
+  }
+  FAIL(CNI_INCOMPATIBLE_VERSION, hint, verbs[id].name, " is not supported in CNI version \"", asked, "\"");
 }
 
-static void read_config(void)
-{
-	size_t error_offset;
-
-	config_length = fread(config, 1, sizeof(config), stdin);
-	if (ferror(stdin))
-		fail(IO_FAILURE, "", "standard input cannot be read");
-	if (config_length > MAX_CONFIG)
-		fail(DECODING_FAILURE, "", "the network configuration is larger than %d bytes", MAX_CONFIG);
-	if (!json_check(config, config_length, &error_offset))
-		fail(DECODING_FAILURE, "", "the network configuration is not JSON: byte %zu", error_offset);
-	for (size_t i = 0; i < config_length && config[i] != '{'; i++)
-		if (!isspace((unsigned char)config[i]))
-			fail(DECODING_FAILURE, "", "the network configuration is not a JSON object");
+static void log_silence(const char* verb, const char* reason) {
+  char line[256];
+  struct text text = {.bytes = line, .capacity = sizeof line};
+  text_add(&text, "weft-cni: ");
+  text_add(&text, verb);
+  text_add(&text, " goes on without the weft agent: ");
+  text_add(&text, reason);
+  text_add(&text, "\n");
+  if (write(STDERR_FILENO, text.bytes, text.length) < 0) return; /* there is nobody left to tell */
 }
 
-static void check_version(struct json_span document)
-{
-	char version[sizeof(cni_version)];
-
-	if (!json_string(json_member(document, "cniVersion"), version, sizeof(version)))
-		fail(INVALID_CONFIG, "", "cniVersion is missing from the network configuration");
-	for (size_t i = 0; i < sizeof(supported_versions) / sizeof(*supported_versions); i++) {
-		if (strcmp(version, supported_versions[i]) == 0) {
-			strcpy(cni_version, version);
-			return;
-		}
-	}
-	fail(INCOMPATIBLE_VERSION, "supported: 0.3.1, 0.4.0, 1.0.0, 1.1.0", "cniVersion %s is not supported", version);
+static noreturn void succeed(enum verb_id id, const struct config* config) {
+  if (id == ADD) answer_json(config->prev_result);
+  answer_nothing();
 }
 
-static const char *required_variable(const char *name)
-{
-	const char *value = getenv(name);
-
-	if (!value || !*value)
-		fail(INVALID_ENVIRONMENT, "", "%s is not set", name);
-	return value;
+/* A pod that belongs into the mesh waits; it must never run outside of it unnoticed. */
+static void check_may_start(const struct config* config, const char* namespace, const char* reason) {
+  char details[512];
+  struct text text = {.bytes = details, .capacity = sizeof details - 1};
+  text_add(&text, config->socket);
+  text_add(&text, ": ");
+  text_add(&text, reason);
+  text_add(&text, ". Look at the weft-agent pod of this node: does it run, what is in its log?");
+  details[text.length] = '\0';
+  switch (namespaces_look_up(config->namespaces_file, namespace)) {
+    case OPTED_OUT:
+      return;
+    case OPTED_IN:
+      FAIL(CNI_TRY_AGAIN_LATER, details, "the weft agent on this node does not answer, and namespace \"", namespace,
+           "\" is in the mesh: its pods wait for the agent");
+    case UNKNOWN:
+      FAIL(CNI_TRY_AGAIN_LATER, details, "the weft agent on this node does not answer, and ", config->namespaces_file,
+           " does not tell which namespaces are in the mesh: pods wait for the agent");
+  }
 }
 
-/* Section "Parameters" of the specification: alphanumeric, then also underscore, dot and hyphen. */
-static void check_container_id(void)
-{
-	const char *id = required_variable("CNI_CONTAINERID");
+int main(void) {
+  enum verb_id id = read_verb();
+  struct json whole = config_read(STDIN_FILENO);
+  if (id == VERSION) {
+    char asked[32];
+    bool known = config_version(whole, asked, sizeof asked);
+    answer_versions(known ? asked : versions[V1_1_0], versions, VERSIONS);
+  }
+  check_version(whole, id);
+  struct config config = config_parse(whole);
+  environment_check(verbs[id].needs);
+  if (id == STATUS)
+    answer_nothing(); /* not ready would make the whole node NotReady, for pods outside of the mesh, too */
 
-	for (const char *at = id; *at; at++)
-		if (!isalnum((unsigned char)*at) && (at == id || !strchr("_.-", *at)))
-			fail(INVALID_ENVIRONMENT, "", "CNI_CONTAINERID has a character that is not allowed");
-}
+  if ((id == ADD || id == CHECK) && config.prev_result.length == 0) {
+    FAIL(CNI_INVALID_CONFIG, "weft-cni makes no network itself: put it after another plugin in the .conflist.",
+         "\"prevResult\" is missing");
+  }
+  char namespace[256];
+  environment_pod_namespace(namespace, sizeof namespace);
+  if (id != GC && json_list_has(config.exempt_namespaces, namespace)) succeed(id, &config);
 
-/* As the kernel's dev_valid_name(). */
-static void check_interface_name(void)
-{
-	const char *name = required_variable("CNI_IFNAME");
-
-	if (strlen(name) > 15 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strpbrk(name, "/: \t\n"))
-		fail(INVALID_ENVIRONMENT, "", "CNI_IFNAME is not the name of an interface");
-}
-
-/* Copies the value of a key of CNI_ARGS, which is KEY=VALUE;KEY=VALUE. Leaves an empty string where it is absent. */
-static void read_argument(const char *name, char *to, size_t size)
-{
-	const char *at = getenv("CNI_ARGS");
-
-	*to = 0;
-	while (at && *at) {
-		size_t length = strcspn(at, ";");
-		const char *equals = memchr(at, '=', length);
-
-		if (length > 0 && (!equals || equals == at))
-			fail(INVALID_ENVIRONMENT, "", "CNI_ARGS is not a list of KEY=VALUE");
-		if (length > 0 && (size_t)(equals - at) == strlen(name) && memcmp(at, name, strlen(name)) == 0) {
-			size_t value_length = length - (size_t)(equals - at) - 1;
-
-			if (value_length >= size)
-				fail(INVALID_ENVIRONMENT, "", "%s in CNI_ARGS is too long", name);
-			memcpy(to, equals + 1, value_length);
-			to[value_length] = 0;
-		}
-		at += length + (at[length] == ';');
-	}
-}
-
-static void read_setting(struct json_span document, const char *name, const char *fallback, char *to, size_t size)
-{
-	struct json_span value = json_member(document, name);
-
-	if (!value.start)
-		snprintf(to, size, "%s", fallback);
-	else if (!json_string(value, to, size))
-		fail(INVALID_CONFIG, "", "%s in the network configuration is not a string that can be used", name);
-}
-
-static void print_previous_result(struct json_span document)
-{
-	struct json_span previous = json_member(document, "prevResult");
-
-	fwrite(previous.start, 1, previous.length, stdout);
-	putchar('\n');
-}
-
-static bool is_exempt(struct json_span document, const char *namespace)
-{
-	struct json_span exempt = json_member(document, "exemptNamespaces");
-
-	if (exempt.start && *exempt.start != '[')
-		fail(INVALID_CONFIG, "", "exemptNamespaces in the network configuration is not a list");
-	if (exempt.start)
-		return names_include(exempt, namespace);
-	return strcmp(namespace, "kube-system") == 0 || strcmp(namespace, "weft-system") == 0;
-}
-
-static void fail_as_agent_says(struct json_span answer)
-{
-	struct json_span error = json_member(answer, "error"), code = json_member(error, "code");
-	struct json_span message = json_member(error, "msg"), details = json_member(error, "details");
-
-	printf("{\"cniVersion\":\"%s\",\"code\":%.*s,\"msg\":%.*s,\"details\":%.*s}\n", cni_version, code.start ? (int)code.length : 2,
-	       code.start ? code.start : "11", message.start ? (int)message.length : 2, message.start ? message.start : "\"\"",
-	       details.start ? (int)details.length : 2, details.start ? details.start : "\"\"");
-	exit(1);
-}
-
-static void add_without_agent(struct json_span document, const char *namespace)
-{
-	char file[MAX_PATH];
-
-	read_setting(document, "namespacesFile", "/var/lib/weft/namespaces.json", file, sizeof(file));
-	if (namespace_opt_in(file, namespace) == NOT_OPTED_IN) {
-		print_previous_result(document);
-		return;
-	}
-	fail(TRY_AGAIN_LATER, "see the weft agent's pod on this node and its log",
-	     "the weft agent of this node does not answer, and a pod of namespace \"%s\" must not start without it", namespace);
-}
-
-static void run(const char *command, struct json_span document)
-{
-	char socket_path[MAX_PATH], namespace[MAX_NAME];
-	struct json_span answer, ok;
-	bool is_add = strcmp(command, "ADD") == 0, is_check = strcmp(command, "CHECK") == 0;
-
-	if (strcmp(command, "GC") != 0) {
-		check_container_id();
-		check_interface_name();
-	}
-	if (is_add || is_check) {
-		required_variable("CNI_NETNS");
-		struct json_span previous = json_member(document, "prevResult");
-
-		if (!previous.start || *previous.start != '{')
-			fail(INVALID_CONFIG, "", "prevResult is missing: weft-cni must be chained behind another plugin");
-	}
-	read_argument("K8S_POD_NAMESPACE", namespace, sizeof(namespace));
-	read_setting(document, "socket", "/run/weft/cni.sock", socket_path, sizeof(socket_path));
-	if (is_add && is_exempt(document, namespace)) {
-		print_previous_result(document);
-		return;
-	}
-	if (ask_agent(socket_path, config, config_length, DEADLINE_MS, &answer) == AGENT_AWAY) {
-		/* What DEL and GC would tell it the agent finds out by itself, and CHECK has nobody to ask. */
-		if (is_add)
-			add_without_agent(document, namespace);
-		return;
-	}
-	ok = json_member(answer, "ok");
-	if (ok.length != 4 || memcmp(ok.start, "true", 4) != 0)
-		fail_as_agent_says(answer);
-	if (is_add)
-		print_previous_result(document);
-}
-
-int main(void)
-{
-	const char *command = required_variable("CNI_COMMAND");
-
-	if (strcmp(command, "VERSION") == 0) {
-		printf("{\"cniVersion\":\"%s\",\"supportedVersions\":[\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]}\n", newest_version);
-		return 0;
-	}
-	read_config();
-	struct json_span document = {config, config_length};
-
-	check_version(document);
-	/* A node whose agent is away is still ready: pods outside the mesh can start. */
-	if (strcmp(command, "STATUS") == 0)
-		return 0;
-	if (strcmp(command, "ADD") != 0 && strcmp(command, "DEL") != 0 && strcmp(command, "CHECK") != 0 && strcmp(command, "GC") != 0)
-		fail(INVALID_ENVIRONMENT, "", "CNI_COMMAND %s is not known", command);
-	run(command, document);
-	return fflush(stdout) == 0 ? 0 : 1;
+  struct agent_answer answer = agent_ask(config.socket, whole);
+  if (answer.verdict == AGENT_REFUSES) answer_agents_error(answer.error);
+  if (answer.verdict == AGENT_SILENT) {
+    /* DEL and GC: the agent finds out by itself what is gone. CHECK: a failure would call the attachment broken for
+     * good. */
+    if (id == ADD) check_may_start(&config, namespace, answer.reason);
+    log_silence(verbs[id].name, answer.reason);
+  }
+  succeed(id, &config);
 }

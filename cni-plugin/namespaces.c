@@ -1,41 +1,37 @@
-#define _GNU_SOURCE
 #include "namespaces.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
-#define MAX_FILE (1 << 20)
-#define MAX_NAME 254
+#include "json.h"
 
-bool names_include(struct json_span array, const char *name)
-{
-	char candidate[MAX_NAME];
-	size_t position = 0;
+enum { MAXIMUM_BYTES = 4 * 1024 * 1024 };
 
-	for (struct json_span element; (element = json_element(array, &position)).start;)
-		if (json_string(element, candidate, sizeof(candidate)) && strcmp(candidate, name) == 0)
-			return true;
-	return false;
+/* -1 for a file that cannot be read to its end or is too large. */
+static ssize_t read_all(const char* path, char* bytes, size_t size) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  size_t length = 0;
+  ssize_t count = 1;
+  while (length < size && count != 0) {
+    count = read(file, bytes + length, size - length);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) break;
+    length += (size_t)count;
+  }
+  close(file);
+  return count == 0 ? (ssize_t)length : -1;
 }
 
-enum opt_in namespace_opt_in(const char *file, const char *namespace)
-{
-	static char text[MAX_FILE];
-	FILE *from = fopen(file, "re");
-	size_t error_offset;
-
-	if (!from)
-		return UNKNOWN;
-	size_t length = fread(text, 1, sizeof(text), from);
-
-	fclose(from);
-	if (length == sizeof(text) || !json_check(text, length, &error_offset))
-		return UNKNOWN;
-	struct json_span document = {text, length};
-	struct json_span version = json_member(document, "version");
-	struct json_span namespaces = json_member(document, "namespaces");
-
-	if (version.length != 1 || *version.start != '1' || !namespaces.start || *namespaces.start != '[')
-		return UNKNOWN;
-	return names_include(namespaces, namespace) ? OPTED_IN : NOT_OPTED_IN;
+enum membership namespaces_look_up(const char* path, const char* namespace) {
+  static char bytes[MAXIMUM_BYTES + 1];
+  struct json whole, version, list;
+  size_t position;
+  ssize_t length = read_all(path, bytes, sizeof bytes);
+  if (length < 0 || !json_parse(bytes, (size_t)length, &whole, &position) || !json_member(whole, "version", &version) ||
+      !json_is(version, "1") || !json_member(whole, "namespaces", &list) || !json_is_string_list(list)) {
+    return UNKNOWN;
+  }
+  return json_list_has(list, namespace) ? OPTED_IN : OPTED_OUT;
 }

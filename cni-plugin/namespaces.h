@@ -1,11 +1,10 @@
-/* What the plugin may decide by itself while the agent is away. */
-#pragma once
+/* The file of opted-in namespaces, which the agent keeps for the time when it is away:
+ * {"version":1,"namespaces":["a","b"]}. */
+#ifndef WEFT_NAMESPACES_H
+#define WEFT_NAMESPACES_H
 
-#include "json.h"
+enum membership { OPTED_OUT, OPTED_IN, UNKNOWN /* no readable, valid file */ };
 
-enum opt_in { OPTED_IN, NOT_OPTED_IN, UNKNOWN };
+enum membership namespaces_look_up(const char* path, const char* namespace);
 
-/* Reads the file that the agent keeps: {"version":1,"namespaces":[…]}. UNKNOWN where there is no such file or it is not whole. */
-enum opt_in namespace_opt_in(const char *file, const char *namespace);
-
-bool names_include(struct json_span array, const char *name);
+#endif

@@ -18,6 +18,8 @@ export interface LabOptions {
   readonly namespaces?: readonly NamespaceSpec[];
   /** Path of the mesh's CNI plugin; absent: the chain has none. */
   readonly meshPlugin?: string;
+  /** Nodes whose chain has no plugin of ours all the same. */
+  readonly unmeshedNodes?: readonly string[];
 }
 
 let count = 0;
@@ -26,7 +28,6 @@ let count = 0;
 export class Lab {
   readonly name: string;
   readonly dualStack: boolean;
-  readonly meshPlugin: string | undefined;
   readonly cgroup: string;
   readonly objects: LabObjects;
   readonly nodes: LabNode[];
@@ -36,7 +37,6 @@ export class Lab {
     this.name = options.name ?? `${process.pid}x${count++}`;
     if (!/^[a-z0-9]{1,10}$/.test(this.name)) throw new Error(`a lab's name has 1 to 10 letters and digits: "${this.name}"`);
     this.dualStack = options.dualStack ?? true;
-    this.meshPlugin = options.meshPlugin;
     this.cgroup = labCgroup(this.name);
     mkdirSync(labFolder(this.name), { recursive: true });
     this.#watchdog = spawn(process.execPath, [new URL('watchdog.ts', import.meta.url).pathname, this.name], {
@@ -45,7 +45,7 @@ export class Lab {
     });
     this.#watchdog.unref();
     this.objects = new LabObjects(join(labFolder(this.name), 'manifests'));
-    this.nodes = options.nodes.map((name, index) => new LabNode(this, name, index));
+    this.nodes = options.nodes.map((name, index) => new LabNode(this, name, index, options.unmeshedNodes?.includes(name) ? undefined : options.meshPlugin));
   }
 
   static async up(options: LabOptions): Promise<Lab> {

@@ -29,7 +29,7 @@ export class LabNode {
   readonly cni: CniRuntime;
   readonly pods: LabPod[] = [];
 
-  constructor(lab: Lab, name: string, index: number) {
+  constructor(lab: Lab, name: string, index: number, meshPlugin: string | undefined) {
     this.lab = lab;
     this.name = name;
     this.index = index;
@@ -40,7 +40,7 @@ export class LabNode {
     this.kubeletCgroup = join(this.cgroup, 'kubelet');
     this.agentCgroup = join(this.cgroup, 'agent');
     this.pins = nodePins(lab.name, name);
-    this.cni = new CniRuntime(this.#network(), this.netns, debianPlugins);
+    this.cni = new CniRuntime(this.#network(meshPlugin), this.netns, debianPlugins);
   }
 
   get runDir(): string {
@@ -63,7 +63,7 @@ export class LabNode {
     must('ip', '-n', this.netns, 'addr', 'add', `${this.address}/24`, 'dev', 'eth0');
     must('ip', '-n', this.netns, '-6', 'addr', 'add', `fd30::${this.index + 10}/64`, 'dev', 'eth0', 'nodad');
     must('ip', '-n', this.netns, 'link', 'set', 'eth0', 'up');
-    must('nsenter', `--net=/run/netns/${this.netns}`, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+    must('nsenter', `--net=/run/netns/${this.netns}`, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0');
   }
 
   routeTo(other: LabNode): void {
@@ -100,7 +100,7 @@ export class LabNode {
     return spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   }
 
-  #network(): CniNetwork {
+  #network(meshPlugin: string | undefined): CniNetwork {
     const ranges = [[{ subnet: this.podRange }], ...(this.lab.dualStack ? [[{ subnet: this.podRangeV6 }]] : [])];
     return {
       name: `${labPrefix(this.lab.name)}pods`,
@@ -118,11 +118,11 @@ export class LabNode {
             routes: [{ dst: '0.0.0.0/0' }, ...(this.lab.dualStack ? [{ dst: '::/0' }] : [])],
           },
         },
-        ...(this.lab.meshPlugin === undefined
+        ...(meshPlugin === undefined
           ? []
           : [
               {
-                type: this.lab.meshPlugin,
+                type: meshPlugin,
                 socket: join(this.runDir, 'cni.sock'),
                 namespacesFile: join(this.stateDir, 'namespaces.json'),
               },

@@ -1,0 +1,102 @@
+import type { LabPod, ProcessOptions } from '../lab/pod.ts';
+
+const tools = new URL('../tools/', import.meta.url).pathname;
+export const tcpload = new URL('../../build/tcpload', import.meta.url).pathname;
+export const meshPlugin = process.env['WEFT_CNI_PLUGIN'] ?? new URL('../../build/weft-cni', import.meta.url).pathname;
+
+const listenDeadlineMs = 5000;
+
+export type Endpoint = readonly [address: string, port: number];
+
+export interface Dialed {
+  readonly local?: Endpoint;
+  readonly peer?: Endpoint;
+  readonly server?: { readonly accept: Endpoint; readonly getpeername: Endpoint };
+  readonly error?: string;
+}
+
+/** A server that tells each client as whom it is seen. Resolves once it listens. */
+export async function whoami(pod: LabPod, address: string, port: number, ...more: string[]): Promise<void> {
+  await listening(pod, ['python3', `${tools}whoami.py`, address, String(port), ...more]);
+}
+
+export async function echo(pod: LabPod, port: number): Promise<void> {
+  await listening(pod, [tcpload, 'serve', String(port)]);
+}
+
+async function listening(pod: LabPod, command: string[]): Promise<void> {
+  const server = pod.spawn(command);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => {
+    reject(new Error(`${command.join(' ')} does not listen`));
+  }, listenDeadlineMs);
+  server.stdout?.once('data', resolve);
+  server.once('exit', () => {
+    reject(new Error(`${command.join(' ')} ended`));
+  });
+  await promise.finally(() => {
+    clearTimeout(timer);
+  });
+}
+
+export async function dial(pod: LabPod, kind: string, address: string, port: number, options: ProcessOptions = {}): Promise<Dialed> {
+  const { stdout, stderr } = await pod.run(['python3', `${tools}dial.py`, kind, address, String(port)], options);
+  return parse(stdout, stderr) as Dialed;
+}
+
+export async function rawSyn(pod: LabPod, address: string, port: number, options: ProcessOptions): Promise<{ sent: boolean; answered: boolean }> {
+  const { stdout, stderr } = await pod.run(['python3', `${tools}rawsyn.py`, pod.ipv4, address, String(port)], options);
+  return parse(stdout, stderr) as { sent: boolean; answered: boolean };
+}
+
+export interface LoadResult {
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+/** `rate` in connections per second; 0 as fast as it goes. */
+export async function churn(pod: LabPod, address: string, port: number, connections: number, concurrency: number, rate: number): Promise<LoadResult> {
+  const command = [tcpload, 'churn', address, String(port), String(connections), String(concurrency), String(rate)];
+  const { stdout, stderr } = await pod.run(command, { timeoutMs: 240_000 });
+  return parse(stdout, stderr) as LoadResult;
+}
+
+/** Opens connections and holds them; `finish` proves each once more and tells how many still worked. */
+export async function hold(pod: LabPod, address: string, port: number, connections: number): Promise<{ finish: () => Promise<LoadResult> }> {
+  const holder = pod.spawn([tcpload, 'hold', address, String(port), String(connections)]);
+  let output = '';
+  const { promise: holding, resolve, reject } = Promise.withResolvers<void>();
+  const ended = new Promise<void>((end) => holder.once('close', () => end()));
+  holder.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+    if (output.includes('holding')) resolve();
+  });
+  void ended.then(() => {
+    reject(new Error(`the connections could not be opened: ${output}`));
+  });
+  await holding;
+  return {
+    finish: async () => {
+      holder.stdin?.end();
+      await ended;
+      return parse(output.slice(output.indexOf('{')), '') as LoadResult;
+    },
+  };
+}
+
+function parse(stdout: string, stderr: string): unknown {
+  try {
+    return JSON.parse(stdout);
+  } catch {
+    throw new Error(`no JSON: ${stdout}${stderr}`);
+  }
+}
+
+export async function waitUntil(condition: () => boolean | Promise<boolean>, deadlineMs: number, what: string): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
