@@ -132,14 +132,14 @@ struct json_items json_items(struct json container) {
 bool json_next(struct json_items* items, struct json* key, struct json* value) {
   struct cursor cursor = {items->at, items->end};
   skip_space(&cursor);
-  const char* start = cursor.at;
+  items->at = cursor.at;
   if (!skip_value(&cursor, JSON_MAXIMUM_DEPTH)) return false;
-  *value = taken_since(start, &cursor);
+  *value = taken_since(items->at, &cursor);
   skip_space(&cursor);
   if (take(&cursor, ':')) {
     *key = *value;
     skip_space(&cursor);
-    start = cursor.at;
+    const char* start = cursor.at;
     skip_value(&cursor, JSON_MAXIMUM_DEPTH);
     *value = taken_since(start, &cursor);
     skip_space(&cursor);

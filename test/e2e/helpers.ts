@@ -17,7 +17,7 @@ export interface Dialed {
 
 /** A server that tells each client as whom it is seen. Resolves once it listens. */
 export async function whoami(pod: LabPod, address: string, port: number, ...more: string[]): Promise<void> {
-  await listening(pod, ['python3', `${tools}whoami.py`, address, String(port), ...more]);
+  await listening(pod, ['/usr/bin/python3', `${tools}whoami.py`, address, String(port), ...more]);
 }
 
 export async function echo(pod: LabPod, port: number): Promise<void> {
@@ -40,12 +40,12 @@ async function listening(pod: LabPod, command: string[]): Promise<void> {
 }
 
 export async function dial(pod: LabPod, kind: string, address: string, port: number, options: ProcessOptions = {}): Promise<Dialed> {
-  const { stdout, stderr } = await pod.run(['python3', `${tools}dial.py`, kind, address, String(port)], options);
+  const { stdout, stderr } = await pod.run(['/usr/bin/python3', `${tools}dial.py`, kind, address, String(port)], options);
   return parse(stdout, stderr) as Dialed;
 }
 
 export async function rawSyn(pod: LabPod, address: string, port: number, options: ProcessOptions): Promise<{ sent: boolean; answered: boolean }> {
-  const { stdout, stderr } = await pod.run(['python3', `${tools}rawsyn.py`, pod.ipv4, address, String(port)], options);
+  const { stdout, stderr } = await pod.run(['/usr/bin/python3', `${tools}rawsyn.py`, pod.ipv4, address, String(port)], options);
   return parse(stdout, stderr) as { sent: boolean; answered: boolean };
 }
 
