@@ -2,7 +2,7 @@ import type { CniHandler, CniRequest } from './cni-server.ts';
 import type { EnrolledPods } from './enrolled-pods.ts';
 import type { Reconciler } from './reconciler.ts';
 
-/** What the container runtime's calls mean for the mesh. Errors that are thrown become "try again later": the pod waits, unmeshed never. */
+/** What the container runtime's calls mean for the mesh. Errors that are thrown fail the call: the pod waits, unmeshed never. */
 export class CniCalls implements CniHandler {
   readonly #reconciler: Reconciler;
   readonly #pods: EnrolledPods;
@@ -37,7 +37,11 @@ export class CniCalls implements CniHandler {
     const valid = new Set(request.validAttachments.map((attachment) => attachment.containerId));
     for (const pod of this.#pods.values()) {
       if (pod.containerId !== undefined && !valid.has(pod.containerId)) {
-        await this.#reconciler.deleteSandbox(pod.uid, pod.containerId, 'the runtime does not know its sandbox any more');
+        await this.#reconciler.deleteSandbox(
+          pod.uid,
+          pod.containerId,
+          'the runtime does not know its sandbox any more',
+        );
       }
     }
   }

@@ -1,23 +1,29 @@
-import { chmodSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { renameSync, rmSync, statSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 
+import { WeftError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { CniError } from './cni-errors.ts';
+import { encodeMessage, readMessage } from './cni-message.ts';
 import type { CniRequest } from './cni-request.ts';
-import { CniError, cniErrorCodes, parseCniRequest } from './cni-request.ts';
+import { parseCniRequest } from './cni-request.ts';
 
 export type { CniRequest } from './cni-request.ts';
 
-const maximumRequestBytes = 2 * 1024 * 1024; // the plugin takes 1 MiB of configuration; the environment comes on top
+const maximumRequestBytes = 1024 * 1024 + 64 * 1024; // what the plugin takes at most: configuration and environment
 const maximumConnections = 256;
-const requestDeadlineMs = 5000;
+const deadlineMs = 1700; // the plugin waits 1800
 
-/** What a call means. Rejecting fails the call: with the error's own code, or "try again later". */
+/**
+ * What a call means. Rejecting fails the call: with a CniError's own code, with "try again later" for a WeftError. The signal aborts
+ * when nobody waits for the answer any more.
+ */
 export interface CniHandler {
-  add(request: CniRequest): Promise<void>;
-  del(request: CniRequest): Promise<void>;
-  check(request: CniRequest): Promise<void>;
-  gc(request: CniRequest): Promise<void>;
+  add(request: CniRequest, signal: AbortSignal): Promise<void>;
+  del(request: CniRequest, signal: AbortSignal): Promise<void>;
+  check(request: CniRequest, signal: AbortSignal): Promise<void>;
+  gc(request: CniRequest, signal: AbortSignal): Promise<void>;
 }
 
 export interface CniServerOptions {
@@ -27,12 +33,13 @@ export interface CniServerOptions {
 }
 
 /**
- * Answers the CNI plugin: one request and one answer a connection, each a 4-byte big-endian length and JSON. The socket's file is put in
- * place by rename(2), so a successor takes over without a moment in which the plugin finds none.
+ * Answers the CNI plugin, one request a connection. A call beyond the bound or past the deadline is not answered at all: the plugin then
+ * goes by the namespaces file, so that pods outside of the mesh start whatever the agent suffers from.
  */
 export class CniServer {
   readonly #options: CniServerOptions;
   readonly #server: Server;
+  readonly #connections = new Set<Socket>();
   #inode = 0n;
 
   constructor(options: CniServerOptions) {
@@ -41,19 +48,25 @@ export class CniServer {
       this.#serve(socket);
     });
     this.#server.maxConnections = maximumConnections;
+    this.#server.on('drop', () => {
+      options.log.warn({ maximumConnections }, 'too many CNI calls at once');
+    });
   }
 
+  /** The socket's file is put in place by rename(2): a successor takes over without a moment in which the plugin finds none. */
   async listen(): Promise<void> {
     const { path, log } = this.#options;
     const temporary = `${path}.${process.pid}`;
+    rmSync(temporary, { force: true });
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
+      const umask = process.umask(0o177); // listen() binds at once; a later chmod would leave a moment open to everybody
       this.#server.listen(temporary, resolve);
+      process.umask(umask);
     });
-    this.#server.on('error', (error) => {
+    this.#server.removeAllListeners('error').on('error', (error) => {
       log.error({ error }, 'the CNI socket failed');
     });
-    chmodSync(temporary, 0o600);
     this.#inode = statSync(temporary, { bigint: true }).ino;
     renameSync(temporary, path);
   }
@@ -61,53 +74,63 @@ export class CniServer {
   /** Leaves the file alone where it is a successor's already. */
   async close(): Promise<void> {
     const { path } = this.#options;
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    if (statSync(path, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode) unlinkSync(path);
+    if (statSync(path, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode) rmSync(path, { force: true });
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+    for (const socket of this.#connections) socket.destroy();
     await closed;
   }
 
   #serve(socket: Socket): void {
-    const chunks: Buffer[] = [];
-    let received = 0;
-    socket.setTimeout(requestDeadlineMs, () => socket.destroy());
-    socket.on('error', () => socket.destroy()); // a plugin that went away has got its answer from itself
-    socket.on('data', (chunk) => {
-      chunks.push(chunk as Buffer);
-      received += chunk.length;
-      if (received < 4) return;
-      const request = Buffer.concat(chunks);
-      const length = request.readUInt32BE(0);
-      if (length > maximumRequestBytes) {
-        answer(socket, new CniError(cniErrorCodes.invalidConfig, `the request has ${length} bytes; ${maximumRequestBytes} are allowed`));
-      } else if (received >= 4 + length) {
-        socket.removeAllListeners('data');
-        void this.#handle(request.toString('utf8', 4, 4 + length)).then((error) => {
-          answer(socket, error);
-        });
-      }
+    const closed = new AbortController();
+    const deadline = setTimeout(() => {
+      this.#options.log.warn({ deadlineMs }, 'a CNI call could not be answered in time');
+      socket.destroy();
+    }, deadlineMs);
+    this.#connections.add(socket);
+    socket.on('error', () => undefined); // 'close' follows
+    socket.on('close', () => {
+      clearTimeout(deadline);
+      this.#connections.delete(socket);
+      closed.abort();
     });
+    this.#answer(socket, closed.signal).catch(() => socket.destroy());
   }
 
-  async #handle(message: string): Promise<CniError | undefined> {
+  async #answer(socket: Socket, signal: AbortSignal): Promise<void> {
+    const message = await readMessage(socket, maximumRequestBytes, signal);
+    const error =
+      message === undefined
+        ? new CniError('invalidConfig', `the request is longer than ${maximumRequestBytes} bytes`)
+        : await this.#handle(message, signal);
+    if (signal.aborted) return;
+    socket.write(
+      encodeMessage(
+        error ? { ok: false, error: { code: error.code, msg: error.message, details: error.details } } : { ok: true },
+      ),
+    );
+    socket.destroySoon();
+  }
+
+  async #handle(message: string, signal: AbortSignal): Promise<CniError | undefined> {
     const { handler, log } = this.#options;
     try {
       const request = parseCniRequest(message);
       const calls = { ADD: handler.add, DEL: handler.del, CHECK: handler.check, GC: handler.gc };
-      await calls[request.command].call(handler, request);
+      await calls[request.command].call(handler, request, signal);
       return undefined;
     } catch (error) {
       if (error instanceof CniError) return error;
       log.error({ error }, 'a CNI call failed');
-      const reason = error instanceof Error ? error.message : String(error);
-      return new CniError(cniErrorCodes.tryAgainLater, `the weft agent of this node failed: ${reason}`, "see the agent's log");
+      if (error instanceof WeftError)
+        return new CniError('tryAgainLater', `${error.code}: ${error.message}`, { details: error.hint });
+      return new CniError(
+        'agentDefect',
+        `the weft agent of this node failed: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
-}
-
-function answer(socket: Socket, error: CniError | undefined): void {
-  const content = error ? { ok: false, error: { code: error.code, msg: error.message, details: error.details } } : { ok: true };
-  const body = Buffer.from(JSON.stringify(content));
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(body.length);
-  socket.end(Buffer.concat([length, body]));
 }

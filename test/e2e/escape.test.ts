@@ -69,8 +69,10 @@ describe('no way around the agent', () => {
 
   test('nothing of ours can be detached from inside: CAP_NET_ADMIN removes rule, route and filter', async () => {
     const capabilities = ['net_admin'];
-    await pod.run(['ip', 'rule', 'del', 'priority', '1700'], { capabilities });
-    await pod.run(['ip', 'route', 'flush', 'table', '30566'], { capabilities });
+    for (const family of ['-4', '-6']) {
+      await pod.run(['ip', family, 'rule', 'del', 'priority', '1700'], { capabilities });
+      await pod.run(['ip', family, 'route', 'flush', 'table', '30566'], { capabilities });
+    }
     await pod.run(['tc', 'qdisc', 'del', 'dev', 'eth0', 'clsact'], { capabilities });
     const { stdout } = await pod.run(['ip', 'rule'], { capabilities });
     assert.doesNotMatch(stdout, /1700/, 'the attempt itself did not work');
