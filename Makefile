@@ -21,7 +21,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: setup build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload addon
+build: setup build/test/foreign.bpf.o build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload addon
 	@$(MAKE) --no-print-directory -C native/broker all
 	@$(MAKE) --no-print-directory -C cni-plugin all
 
@@ -33,6 +33,10 @@ build/bpf/redirect.bpf.o: $(BPF_SOURCES) | setup
 build/bpf-changed/redirect.bpf.o: $(BPF_SOURCES) | setup
 	@mkdir -p $(@D)
 	clang $(BPF_FLAGS) -DWEFT_TEST_CHANGED_LAYOUT -c bpf/redirect.bpf.c -o $@
+
+build/test/foreign.bpf.o: test/tools/foreign.bpf.c | setup
+	@mkdir -p $(@D)
+	clang $(BPF_FLAGS) -c $< -o $@
 
 build/tcpload: test/tools/tcpload.c | setup
 	gcc -O2 -Wall -Wextra -Werror -o $@ $<

@@ -11,7 +11,8 @@
 namespace weft::core {
 namespace {
 
-// Edge-triggered and added once; EPOLLOUT joins when a write blocks for the first time.
+// Edge-triggered and added once. EPOLLOUT joins when a write blocks for the first time; EPOLLIN is away while the other side is
+// blocked, or every segment that arrives would wake the loop for nothing.
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
 constexpr int kMaxDialAttempts = 4;
@@ -137,9 +138,11 @@ void Relay::Advance(Side& from) {
   if (from.outgoing.bytes() != before) moved_us_ = context_.loop.now_us();
   switch (state) {
     case Flow::State::kWaiting:
+      if (from.watched != 0) Watch(from, from.watched | EPOLLIN);
       break;
     case Flow::State::kBlocked:
-      if (!Watch(to, kEvents | EPOLLOUT)) Close(CloseReason::kError, errno);
+      if (from.watched != 0) Watch(from, from.watched & ~EPOLLIN);
+      Watch(to, to.watched | EPOLLOUT);
       break;
     case Flow::State::kBusy:
       context_.loop.Defer(*this);

@@ -104,12 +104,12 @@ function parseCidrAddress(cidr: unknown): Address {
  * count as gone.
  */
 function parseAttachments(config: Fields): CniAttachment[] {
-  const value = config['cni.dev/valid-attachments'] ?? config['cni.dev/attachments'];
-  if (value === undefined) throw new CniError('invalidConfig', 'GC came without cni.dev/valid-attachments');
-  return list(value, 'cni.dev/valid-attachments').map((item) => {
-    const { containerID: containerId, ifname } = fields(item, 'cni.dev/valid-attachments');
+  const key = ['cni.dev/valid-attachments', 'cni.dev/attachments'].find((candidate) => candidate in config);
+  if (key === undefined) throw new CniError('invalidConfig', 'GC came without cni.dev/valid-attachments');
+  return list(config[key], key).map((item) => {
+    const { containerID: containerId, ifname } = fields(item, key);
     if (!isText(containerId) || !isText(ifname)) {
-      throw new CniError('invalidConfig', 'cni.dev/valid-attachments has an entry without containerID or ifname');
+      throw new CniError('invalidConfig', `${key} has an entry without containerID or ifname`);
     }
     return { containerId, ifname };
   });

@@ -116,11 +116,9 @@ export class CniServer {
   }
 
   async #handle(message: string, signal: AbortSignal): Promise<CniError | undefined> {
-    const { handler, log } = this.#options;
+    const { log } = this.#options;
     try {
-      const request = parseCniRequest(message);
-      const calls = { ADD: handler.add, DEL: handler.del, CHECK: handler.check, GC: handler.gc };
-      await calls[request.command].call(handler, request, signal);
+      await this.#call(parseCniRequest(message), signal);
       return undefined;
     } catch (error) {
       if (error instanceof CniError) return error;
@@ -131,6 +129,20 @@ export class CniServer {
         'agentDefect',
         `the weft agent of this node failed: ${error instanceof Error ? error.message : String(error)}`,
       );
+    }
+  }
+
+  #call(request: CniRequest, signal: AbortSignal): Promise<void> {
+    const { handler } = this.#options;
+    switch (request.command) {
+      case 'ADD':
+        return handler.add(request, signal);
+      case 'DEL':
+        return handler.del(request, signal);
+      case 'CHECK':
+        return handler.check(request, signal);
+      case 'GC':
+        return handler.gc(request, signal);
     }
   }
 }

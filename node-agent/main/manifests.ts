@@ -114,6 +114,7 @@ export class ManifestSource implements ObjectSource {
       this.#files.set(name, { stamp, documents: before ? keepLastGood(before.documents, documents) : documents });
       return true;
     } catch (cause) {
+      if (isMissing(cause)) return false; // deleted since it was listed: the next scan does not find its name
       const problem = new WeftError('WEFT-E108', `${path} cannot be read: ${messageOf(cause)}`, { cause });
       const isNews = before?.documents.problems[0]?.message !== problem.message;
       this.#files.set(name, { stamp: '', documents: { ...(before?.documents ?? nothing), problems: [problem] } });
@@ -165,4 +166,8 @@ function keepLastGood(before: ManifestDocuments, now: ManifestDocuments): Manife
   const namespaces = new Map([...before.namespaces, ...now.namespaces].map((namespace) => [namespace.name, namespace]));
   const pods = new Map([...before.pods, ...now.pods].map((pod) => [pod.uid, pod]));
   return { namespaces: [...namespaces.values()], pods: [...pods.values()], problems: now.problems };
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

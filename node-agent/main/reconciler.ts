@@ -36,6 +36,7 @@ export interface Sandbox {
 }
 
 const sweepIntervalMs = 1000;
+const retryNotMeshableMs = 60_000; // each attempt captures the pod for a moment, so it must not be tried at every sweep
 
 /**
  * Brings what is captured to what the objects ask for. Everything that happens to one pod goes through one queue, so a CNI call and a
@@ -44,6 +45,7 @@ const sweepIntervalMs = 1000;
 export class Reconciler {
   readonly #with: ReconcilerDependencies;
   readonly #notMeshable = new Map<string, string>();
+  readonly #retryAt = new Map<string, number>();
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(dependencies: ReconcilerDependencies) {
@@ -104,7 +106,7 @@ export class Reconciler {
       if (pod.nodeName !== nodeName) continue;
       const enrolled = pods.get(pod.uid);
       const wanted = this.#wanted(pod);
-      if (wanted !== undefined && enrolled === undefined && pod.addresses.length > 0) {
+      if (wanted !== undefined && enrolled === undefined && pod.addresses.length > 0 && this.#mayTry(pod.uid)) {
         this.#enqueue(pod, () => this.#enrolRunning(pod));
       } else if (wanted === undefined && enrolled !== undefined) {
         this.#enqueue(pod, () => {
@@ -118,6 +120,7 @@ export class Reconciler {
         });
       }
     }
+    for (const uid of this.#retryAt.keys()) if (!known.pods.has(uid)) this.#forget(uid);
     for (const pod of pods.values()) {
       if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
         void queue.run(pod.uid, () => {
@@ -136,6 +139,7 @@ export class Reconciler {
     this.#with.queue
       .run(pod.uid, task)
       .catch((error: unknown) => {
+        this.#retryAt.set(pod.uid, performance.now() + retryNotMeshableMs);
         this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, toWeftError(error));
       })
       .finally(() => this.#queued.delete(pod.uid))
@@ -173,12 +177,22 @@ export class Reconciler {
       return;
     }
     enrolment.release(pod);
+    this.#retryAt.set(pod.uid, performance.now() + retryNotMeshableMs);
     this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, failure);
   }
 
   #release(pod: EnrolledPod, reason: string): void {
     this.#with.enrolment.release(pod);
     this.#with.onEvent({ type: 'released', pod, reason });
+  }
+
+  #forget(uid: string): void {
+    this.#retryAt.delete(uid);
+    this.#notMeshable.delete(uid);
+  }
+
+  #mayTry(uid: string): boolean {
+    return (this.#retryAt.get(uid) ?? 0) <= performance.now();
   }
 
   /** Told once per reason: a sweep that fails every second is no news. */

@@ -26,10 +26,13 @@ export interface CniResult {
 /** What a plugin answered instead of a result. */
 export class CniFailure extends Error {
   readonly code: number;
+  /** How long the plugin took to say so. */
+  readonly durationMs: number;
 
-  constructor(plugin: string, code: number, message: string) {
+  constructor(plugin: string, code: number, message: string, durationMs: number) {
     super(`${plugin}: CNI error ${code}: ${message}`);
     this.code = code;
+    this.durationMs = durationMs;
   }
 }
 
@@ -70,6 +73,7 @@ export class CniRuntime {
       K8S_POD_UID: container.podUid,
     };
     const binary = plugin.type.includes('/') ? plugin.type : `${this.#pluginPath}/${plugin.type}`;
+    const begin = performance.now();
     const { code, stdout, stderr } = await run(['nsenter', `--net=/run/netns/${this.#nodeNetns}`, '--', binary], {
       input: JSON.stringify({ ...plugin, name, cniVersion, prevResult }),
       env: {
@@ -84,7 +88,7 @@ export class CniRuntime {
     });
     if (code === 0) return stdout;
     const failure = parseFailure(stdout);
-    throw new CniFailure(plugin.type, failure?.code ?? -1, failure?.msg ?? `${stdout}${stderr}`);
+    throw new CniFailure(plugin.type, failure?.code ?? -1, failure?.msg ?? `${stdout}${stderr}`, performance.now() - begin);
   }
 }
 

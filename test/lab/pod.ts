@@ -64,6 +64,7 @@ export class LabPod {
     this.node.lab.objects.setPod(this);
     if (this.spec.hostNetwork !== true) {
       must('ip', 'netns', 'add', this.netns);
+      must('ip', '-n', this.netns, 'link', 'set', 'lo', 'up'); // container runtimes do it with the loopback plugin
       try {
         const result = await this.node.cni.add(this.container);
         this.addresses = result.ips.map(({ address }) => address.split('/')[0] ?? '');

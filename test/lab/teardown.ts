@@ -12,7 +12,7 @@ export async function teardown(lab: string): Promise<void> {
   await killProcesses(labCgroup(lab));
   for (const name of netnsOf(lab)) await run(['ip', 'netns', 'del', name]);
   for (const name of pinsOf(lab)) rmSync(join('/sys/fs/bpf', name), { recursive: true, force: true });
-  removeCgroups(labCgroup(lab));
+  await removeCgroups(labCgroup(lab));
   rmSync(labFolder(lab), { recursive: true, force: true });
 }
 
@@ -58,9 +58,23 @@ function processesBelow(cgroup: string): number[] {
   return [...own.filter((pid) => pid !== process.pid), ...subgroups(cgroup).flatMap(processesBelow)];
 }
 
-function removeCgroups(cgroup: string): void {
+/** A process that was killed stays in its cgroup until its parent has reaped it. */
+async function removeCgroups(cgroup: string): Promise<void> {
+  const deadline = performance.now() + killDeadlineMs;
+  for (;;) {
+    try {
+      removeTree(cgroup);
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    await delay(20);
+  }
+}
+
+function removeTree(cgroup: string): void {
   if (!existsSync(cgroup)) return;
-  for (const child of subgroups(cgroup)) removeCgroups(child);
+  for (const child of subgroups(cgroup)) removeTree(child);
   rmdirSync(cgroup);
 }
 
