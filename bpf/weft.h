@@ -17,8 +17,9 @@
 #define WEFT_RULE_PRIORITY 1700
 
 /*
- * Reserved addresses, never routed on a wire. SOURCE is a block of local addresses on every enrolled pod's lo from which the
- * agent dials the app. PROOF is local nowhere: a connection to its first address and WEFT_PROOF_PORT can only arrive at the agent.
+ * Reserved addresses, never routed on a wire. SOURCE is a block of local addresses on every enrolled pod's lo from
+ * which the agent dials the app. PROOF is local nowhere: a connection to its first address and WEFT_PROOF_PORT can only
+ * arrive at the agent.
  */
 #define WEFT_SOURCE_PREFIX_V4	     0xa9fe7400u /* 169.254.116.0/24, host order */
 #define WEFT_SOURCE_PREFIX_LENGTH_V4 24

@@ -10,19 +10,19 @@
 enum { CONFIG_MAXIMUM_BYTES = 1024 * 1024 };
 
 struct config {
-  struct json whole;
-  /* No length where there is none. */
-  struct json prev_result;
-  struct json exempt_namespaces;
-  char socket[sizeof(((struct sockaddr_un*)NULL)->sun_path)];
-  char namespaces_file[PATH_MAX];
+	struct json whole;
+	/* No length where there is none. */
+	struct json prev_result;
+	struct json exempt_namespaces;
+	char socket[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char namespaces_file[PATH_MAX];
 };
 
 /* An object. */
 struct json config_read(int file);
 
 /* "cniVersion" of it, or false. */
-bool config_version(struct json whole, char* version, size_t size);
+bool config_version(struct json whole, char *version, size_t size);
 
 struct config config_parse(struct json whole);
 

@@ -6,17 +6,17 @@
 
 /* Which variables a verb cannot do without. */
 enum {
-  NEEDS_CONTAINER = 1, /* CNI_CONTAINERID and CNI_IFNAME */
-  NEEDS_NETNS = 2,
-  NEEDS_PATH = 4,
+	NEEDS_CONTAINER = 1, /* CNI_CONTAINERID and CNI_IFNAME */
+	NEEDS_NETNS = 2,
+	NEEDS_PATH = 4,
 };
 
 void environment_check(int needs);
 
 /* K8S_POD_NAMESPACE of CNI_ARGS, or "". Checks the form of CNI_ARGS. */
-void environment_pod_namespace(char* buffer, size_t size);
+void environment_pod_namespace(char *buffer, size_t size);
 
 /* All that are set, as a JSON object. */
-void environment_add(struct text* text);
+void environment_add(struct text *text);
 
 #endif

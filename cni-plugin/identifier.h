@@ -7,8 +7,9 @@
 
 #define WEFT_ALPHANUMERIC "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-static inline bool is_identifier(const char* name) {
-  return strspn(name, WEFT_ALPHANUMERIC) > 0 && name[strspn(name, WEFT_ALPHANUMERIC "_.-")] == '\0';
+static inline bool is_identifier(const char *name)
+{
+	return strspn(name, WEFT_ALPHANUMERIC) > 0 && name[strspn(name, WEFT_ALPHANUMERIC "_.-")] == '\0';
 }
 
 #endif

@@ -5,6 +5,6 @@
 
 enum membership { OPTED_OUT, OPTED_IN, UNKNOWN /* no readable, valid file */ };
 
-enum membership namespaces_look_up(const char* path, const char* namespace);
+enum membership namespaces_look_up(const char *path, const char *namespace);
 
 #endif

@@ -34,7 +34,15 @@ export interface ConnectionRecordLayout {
 
 /** Both sides closed; a side sent RST; connect failed or took too long; nothing moved for idleTimeoutMs; refused; engine closed. */
 export type CloseReason =
-  'finished' | 'reset-by-client' | 'reset-by-upstream' | 'connect-failed' | 'connect-timeout' | 'idle-timeout' | 'refused' | 'shutdown' | 'error';
+  | 'finished'
+  | 'reset-by-client'
+  | 'reset-by-upstream'
+  | 'connect-failed'
+  | 'connect-timeout'
+  | 'idle-timeout'
+  | 'refused'
+  | 'shutdown'
+  | 'error';
 
 export interface EngineOptions {
   /** Path of the netns broker's socket. */

@@ -18,9 +18,7 @@ namespace {
 
 constexpr size_t kMaximumMessage = 1024;
 
-[[noreturn]] void ThrowErrno(const std::string& what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
+[[noreturn]] void ThrowErrno(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
 
 int Connect(const std::string& path) {
   sockaddr_un address{};
@@ -39,7 +37,8 @@ int Connect(const std::string& path) {
 
 class BrokerClient : public Nan::ObjectWrap {
  public:
-  static v8::Local<v8::Object> New(int socket_descriptor, v8::Local<v8::Function> on_message, v8::Local<v8::Function> on_close) {
+  static v8::Local<v8::Object> New(int socket_descriptor, v8::Local<v8::Function> on_message,
+                                   v8::Local<v8::Function> on_close) {
     const v8::Local<v8::FunctionTemplate> type = Nan::New<v8::FunctionTemplate>();
     type->InstanceTemplate()->SetInternalFieldCount(1);
     const v8::Local<v8::Object> object = Nan::NewInstance(Nan::GetFunction(type).ToLocalChecked()).ToLocalChecked();
@@ -50,14 +49,14 @@ class BrokerClient : public Nan::ObjectWrap {
     Nan::SetMethod(object, "close", Close);
     uv_poll_init(Nan::GetCurrentEventLoop(), client->poll_, socket_descriptor);
     client->poll_->data = client;
-    uv_poll_start(client->poll_, UV_READABLE, [](uv_poll_t* poll, int, int) { static_cast<BrokerClient*>(poll->data)->Read(); });
+    uv_poll_start(client->poll_, UV_READABLE,
+                  [](uv_poll_t* poll, int, int) { static_cast<BrokerClient*>(poll->data)->Read(); });
     return object;
   }
 
  private:
   BrokerClient(int socket_descriptor, v8::Local<v8::Function> on_message, v8::Local<v8::Function> on_close)
-      : socket_(socket_descriptor), on_message_(on_message), on_close_(on_close), resource_("weft:broker") {
-  }
+      : socket_(socket_descriptor), on_message_(on_message), on_close_(on_close), resource_("weft:broker") {}
 
   void Read() {
     const Nan::HandleScope scope;
@@ -89,7 +88,8 @@ class BrokerClient : public Nan::ObjectWrap {
   static NAN_METHOD(Send) {
     Guarded([&] {
       const BrokerClient* client = Nan::ObjectWrap::Unwrap<BrokerClient>(info.This());
-      if (client->socket_ < 0) throw std::system_error(ENOTCONN, std::generic_category(), "the broker's connection is closed");
+      if (client->socket_ < 0)
+        throw std::system_error(ENOTCONN, std::generic_category(), "the broker's connection is closed");
       if (!node::Buffer::HasInstance(info[0])) throw std::invalid_argument("message must be a Buffer");
       iovec part{node::Buffer::Data(info[0]), node::Buffer::Length(info[0])};
       const int descriptor = Nan::To<int32_t>(info[1]).FromMaybe(-1);
@@ -106,7 +106,8 @@ class BrokerClient : public Nan::ObjectWrap {
         rights->cmsg_len = CMSG_LEN(sizeof descriptor);
         memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
       }
-      // Blocking: the broker never waits for anybody, so its queue drains at once, and what it is told must not be lost.
+      // Blocking: the broker never waits for anybody, so its queue drains at once, and what it is told must not be
+      // lost.
       const int flags = fcntl(client->socket_, F_GETFL);
       fcntl(client->socket_, F_SETFL, flags & ~O_NONBLOCK);
       const ssize_t sent = sendmsg(client->socket_, &header, MSG_NOSIGNAL);
@@ -117,9 +118,7 @@ class BrokerClient : public Nan::ObjectWrap {
   }
 
   // close(): void
-  static NAN_METHOD(Close) {
-    Nan::ObjectWrap::Unwrap<BrokerClient>(info.This())->CloseSocket();
-  }
+  static NAN_METHOD(Close) { Nan::ObjectWrap::Unwrap<BrokerClient>(info.This())->CloseSocket(); }
 
   int socket_;
   uv_poll_t* poll_ = new uv_poll_t;
@@ -130,16 +129,16 @@ class BrokerClient : public Nan::ObjectWrap {
 // connectBroker(path: string, onMessage: (message: Buffer) => void, onClose: () => void): BrokerConnection
 NAN_METHOD(ConnectBroker) {
   Guarded([&] {
-    if (!info[1]->IsFunction() || !info[2]->IsFunction()) throw std::invalid_argument("onMessage and onClose must be functions");
+    if (!info[1]->IsFunction() || !info[2]->IsFunction())
+      throw std::invalid_argument("onMessage and onClose must be functions");
     const int socket_descriptor = Connect(*Nan::Utf8String(info[0]));
-    info.GetReturnValue().Set(BrokerClient::New(socket_descriptor, info[1].As<v8::Function>(), info[2].As<v8::Function>()));
+    info.GetReturnValue().Set(
+        BrokerClient::New(socket_descriptor, info[1].As<v8::Function>(), info[2].As<v8::Function>()));
   });
 }
 
 }  // namespace
 
-NAN_MODULE_INIT(InitBrokerClient) {
-  Nan::SetMethod(target, "connectBroker", ConnectBroker);
-}
+NAN_MODULE_INIT(InitBrokerClient) { Nan::SetMethod(target, "connectBroker", ConnectBroker); }
 
 }  // namespace weft::binding

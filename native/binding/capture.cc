@@ -95,8 +95,7 @@ class CaptureObject : public Nan::ObjectWrap {
   }
 
  private:
-  explicit CaptureObject(std::unique_ptr<capture::Capture> native) : native_(std::move(native)) {
-  }
+  explicit CaptureObject(std::unique_ptr<capture::Capture> native) : native_(std::move(native)) {}
 
   static capture::Capture& Native(const Nan::FunctionCallbackInfo<v8::Value>& info) {
     const auto& native = Nan::ObjectWrap::Unwrap<CaptureObject>(info.This())->native_;
@@ -128,12 +127,15 @@ class CaptureObject : public Nan::ObjectWrap {
 
   // enrol(netns: number, pod: PodCapture): void
   static NAN_METHOD(Enrol) {
-    Guarded([&] { Native(info).Enrol(static_cast<int>(UnsignedValue(info[0], "netns")), ReadPod(ObjectValue(info[1], "pod"))); });
+    Guarded([&] {
+      Native(info).Enrol(static_cast<int>(UnsignedValue(info[0], "netns")), ReadPod(ObjectValue(info[1], "pod")));
+    });
   }
 
   // release(netns: number, id: number): void
   static NAN_METHOD(Release) {
-    Guarded([&] { Native(info).Release(static_cast<int>(UnsignedValue(info[0], "netns")), UnsignedValue(info[1], "id")); });
+    Guarded(
+        [&] { Native(info).Release(static_cast<int>(UnsignedValue(info[0], "netns")), UnsignedValue(info[1], "id")); });
   }
 
   // cleanNamespace(netns: number): void
@@ -178,9 +180,7 @@ class CaptureObject : public Nan::ObjectWrap {
   }
 
   // close(): void
-  static NAN_METHOD(Close) {
-    Nan::ObjectWrap::Unwrap<CaptureObject>(info.This())->native_.reset();
-  }
+  static NAN_METHOD(Close) { Nan::ObjectWrap::Unwrap<CaptureObject>(info.This())->native_.reset(); }
 
   std::unique_ptr<capture::Capture> native_;
 };
@@ -189,9 +189,9 @@ class CaptureObject : public Nan::ObjectWrap {
 NAN_METHOD(OpenCapture) {
   Guarded([&] {
     const v8::Local<v8::Object> options = ObjectValue(info[0], "options");
-    info.GetReturnValue().Set(CaptureObject::New({StringProperty(options, "objects"), StringProperty(options, "pinDir"),
-                                                  StringProperty(options, "cgroup"), StringProperty(options, "agentCgroup"),
-                                                  OptionalStringProperty(options, "kubeletCgroup")}));
+    info.GetReturnValue().Set(CaptureObject::New(
+        {StringProperty(options, "objects"), StringProperty(options, "pinDir"), StringProperty(options, "cgroup"),
+         StringProperty(options, "agentCgroup"), OptionalStringProperty(options, "kubeletCgroup")}));
   });
 }
 
@@ -217,7 +217,8 @@ NAN_METHOD(NetnsCookie) {
 NAN_METHOD(NetnsAddresses) {
   Guarded([&] {
     const v8::Local<v8::Array> result = Nan::New<v8::Array>();
-    for (const auto& [interface, address] : capture::GlobalAddresses(static_cast<int>(UnsignedValue(info[0], "netns")))) {
+    for (const auto& [interface, address] :
+         capture::GlobalAddresses(static_cast<int>(UnsignedValue(info[0], "netns")))) {
       Nan::Set(result, result->Length(), ToUint8Array(address.data(), address.size())).Check();
     }
     info.GetReturnValue().Set(result);

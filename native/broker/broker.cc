@@ -21,7 +21,8 @@ constexpr int kMaximumPeers = 128;
 constexpr int kOrphanedAfterMs = 10000;
 constexpr size_t kMaximumProofs = 64;
 
-// Garbage of a peer cuts the peer off: a message is taken only with exactly the size and the descriptors that its type has.
+// Garbage of a peer cuts the peer off: a message is taken only with exactly the size and the descriptors that its type
+// has.
 template <typename T>
 std::optional<T> ReadAs(const Message& message, size_t descriptors) {
   if (message.bytes.size() != sizeof(T) || message.descriptors.size() != descriptors) return std::nullopt;
@@ -85,7 +86,8 @@ void Broker::Run() {
 
 // Drained: when the last worker has gone. Orphaned: when there is nobody at all for a while.
 bool Broker::IsFinished(bool timed_out) const {
-  const bool has_workers = std::ranges::any_of(peers_, [](const auto& entry) { return entry.second->role == Role::kWorker; });
+  const bool has_workers =
+      std::ranges::any_of(peers_, [](const auto& entry) { return entry.second->role == Role::kWorker; });
   return !has_workers && (grace_is_over_ || (timed_out && peers_.empty()));
 }
 
@@ -109,7 +111,9 @@ void Broker::Read(Peer& peer) {
         return;
       case Channel::Result::kMessage:
         if (!Handle(peer, message)) {
-          fprintf(stderr, "{\"component\":\"broker\",\"level\":\"error\",\"msg\":\"a peer sent what is no message and was cut off\"}\n");
+          fprintf(stderr,
+                  "{\"component\":\"broker\",\"level\":\"error\",\"msg\":\"a peer sent what is no message and was cut "
+                  "off\"}\n");
           peer.broken = true;
         }
     }
@@ -127,7 +131,8 @@ bool Broker::Handle(Peer& peer, Message& message) {
   if (peer.role == Role::kMain) return HandleFromMain(peer, type, message);
   if (peer.role != Role::kWorker || type != Type::kSocketsWanted) return false;
   const auto wanted = ReadAs<SocketsWanted>(message, 0);
-  if (!wanted || wanted->count == 0 || wanted->count > kMaxDescriptors || (wanted->family != 4 && wanted->family != 6)) return false;
+  if (!wanted || wanted->count == 0 || wanted->count > kMaxDescriptors || (wanted->family != 4 && wanted->family != 6))
+    return false;
   HandleSocketsWanted(peer, *wanted);
   return true;
 }
@@ -141,7 +146,9 @@ bool Broker::HandleFromMain(Peer& peer, Type type, Message& message) {
     }
     case Type::kAddPod: {
       const auto request = ReadAs<AddPod>(message, 1);
-      if (!request || request->workers == 0 || request->workers > WEFT_MAX_WORKERS || request->avoided_count > kMaxAvoidedPorts) return false;
+      if (!request || request->workers == 0 || request->workers > WEFT_MAX_WORKERS ||
+          request->avoided_count > kMaxAvoidedPorts)
+        return false;
       HandleAddPod(peer, *request, std::move(message.descriptors[0]));
       return true;
     }
@@ -190,7 +197,8 @@ int Broker::OpenPod(const AddPod& request, Descriptor netns) {
   struct stat identity;
   if (fstat(netns.get(), &identity) != 0) return errno;
   const auto known = pods_.find(request.pod);
-  if (known != pods_.end() && known->second.netns_inode == identity.st_ino && known->second.listeners.size() == request.workers) {
+  if (known != pods_.end() && known->second.netns_inode == identity.st_ino &&
+      known->second.listeners.size() == request.workers) {
     return PutIntoMap(known->second) ? 0 : errno;
   }
   if (known != pods_.end()) RemovePod(request.pod);
@@ -200,7 +208,9 @@ int Broker::OpenPod(const AddPod& request, Descriptor netns) {
   pod.netns_inode = identity.st_ino;
   pod.description = request;
   const std::vector<uint16_t> avoided(request.avoided, request.avoided + request.avoided_count);
-  if (const int error = MakeListeners(pod.netns.get(), request.ipv6 != 0, request.workers, avoided, &pod.listeners, &pod.port)) return error;
+  if (const int error =
+          MakeListeners(pod.netns.get(), request.ipv6 != 0, request.workers, avoided, &pod.listeners, &pod.port))
+    return error;
   // Closing the listeners takes them out of the map again.
   if (!PutIntoMap(pod)) return errno;
   ForEachWorker([&](Peer& worker) { SendListener(worker, pod); });
@@ -231,10 +241,12 @@ void Broker::RemovePod(uint32_t id) {
 void Broker::HandleSocketsWanted(Peer& peer, const SocketsWanted& request) {
   std::vector<Descriptor> sockets;
   const auto pod = pods_.find(request.pod);
-  const int error = pod == pods_.end() ? ENOENT : MakeSockets(pod->second.netns.get(), request.family == 6, request.count, &sockets);
+  const int error =
+      pod == pods_.end() ? ENOENT : MakeSockets(pod->second.netns.get(), request.family == 6, request.count, &sockets);
   std::vector<int> descriptors;
   for (const Descriptor& socket : sockets) descriptors.push_back(socket.get());
-  Send(peer, Sockets{Type::kSockets, request.pod, request.family, static_cast<uint32_t>(descriptors.size()), error}, descriptors);
+  Send(peer, Sockets{Type::kSockets, request.pod, request.family, static_cast<uint32_t>(descriptors.size()), error},
+       descriptors);
 }
 
 void Broker::HandleProve(Peer& peer, const Prove& request, const Descriptor& cgroup_processes) {
@@ -257,7 +269,8 @@ void Broker::FinishProof(int descriptor) {
   const auto proof = proofs_.find(descriptor);
   const ProofResult result = FinishProver(proof->second.prover);
   const auto peer = peers_.find(proof->second.peer);
-  if (peer != peers_.end()) Send(*peer->second, Proved{Type::kProved, proof->second.pod, result.error, result.source_port});
+  if (peer != peers_.end())
+    Send(*peer->second, Proved{Type::kProved, proof->second.pod, result.error, result.source_port});
   proofs_.erase(proof);
 }
 
@@ -274,7 +287,8 @@ void Broker::SendListener(Peer& peer, const Pod& pod) {
   if (peer.slot >= pod.listeners.size()) return;
   const int descriptor = pod.listeners[peer.slot].get();
   const AddPod& description = pod.description;
-  Send(peer, Listener{Type::kListener, description.pod, pod.port, description.ipv4, description.ipv6_address}, std::span(&descriptor, 1));
+  Send(peer, Listener{Type::kListener, description.pod, pod.port, description.ipv4, description.ipv6_address},
+       std::span(&descriptor, 1));
 }
 
 template <typename T>

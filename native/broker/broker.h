@@ -11,8 +11,8 @@
 
 #include "channel.h"
 #include "descriptor.h"
-#include "prover.h"
 #include "protocol.h"
+#include "prover.h"
 
 namespace weft::broker {
 
@@ -24,8 +24,7 @@ class Broker {
 
  private:
   struct Peer {
-    explicit Peer(Descriptor socket) : channel(std::move(socket)) {
-    }
+    explicit Peer(Descriptor socket) : channel(std::move(socket)) {}
     Channel channel;
     std::optional<Role> role;
     uint32_t slot = 0;

@@ -16,8 +16,7 @@ constexpr size_t kMaximumMessage = 1024;
 
 }  // namespace
 
-Channel::Channel(Descriptor socket) : socket_(std::move(socket)) {
-}
+Channel::Channel(Descriptor socket) : socket_(std::move(socket)) {}
 
 Channel::Result Channel::Receive(Message* message) {
   message->bytes.resize(kMaximumMessage);

@@ -24,16 +24,12 @@ class Channel {
   enum class Result { kMessage, kNothing, kClosed };
   Result Receive(Message* message);
 
-  // Sends now or queues. Descriptors are duplicated by the kernel as they are sent; queued ones are duplicated here. Returns false
-  // where the peer does not read and its queue is full: it must be cut off.
+  // Sends now or queues. Descriptors are duplicated by the kernel as they are sent; queued ones are duplicated here.
+  // Returns false where the peer does not read and its queue is full: it must be cut off.
   bool Send(std::span<const std::byte> bytes, std::span<const int> descriptors);
   bool Flush();
-  bool HasQueued() const {
-    return !queue_.empty();
-  }
-  int descriptor() const {
-    return socket_.get();
-  }
+  bool HasQueued() const { return !queue_.empty(); }
+  int descriptor() const { return socket_.get(); }
   uid_t PeerUid() const;
 
  private:

@@ -38,8 +38,8 @@ Descriptor Listen(const std::string& path) {
   memcpy(address.sun_path, path.data(), path.size());
   Descriptor listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   unlink(path.c_str());
-  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || chmod(path.c_str(), 0666) != 0 ||
-      listen(listener.get(), kBacklog) != 0) {
+  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      chmod(path.c_str(), 0666) != 0 || listen(listener.get(), kBacklog) != 0) {
     return {};
   }
   return listener;

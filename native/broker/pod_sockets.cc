@@ -34,9 +34,7 @@ class Entered {
     if (error_ == 0 && setns(home_, CLONE_NEWNET) != 0) abort();
   }
   Entered(const Entered&) = delete;
-  int error() const {
-    return error_;
-  }
+  int error() const { return error_; }
 
  private:
   int home_, error_;
@@ -55,19 +53,23 @@ bool SetCommonOptions(int socket) {
 }
 
 Descriptor NewSocket(bool ipv6) {
-  Descriptor socket_descriptor(socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  Descriptor socket_descriptor(
+      socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   if (socket_descriptor && !SetCommonOptions(socket_descriptor.get())) return {};
   return socket_descriptor;
 }
 
-// Transparent: the SYN-ACK is sent from an address that is not local. Bound to the wildcard, as an IPv6 socket that is bound to
-// anything else takes no IPv4 (inet6_bind() sets ipv6only); the workers' listeners therefore share the port.
+// Transparent: the SYN-ACK is sent from an address that is not local. Bound to the wildcard, as an IPv6 socket that is
+// bound to anything else takes no IPv4 (inet6_bind() sets ipv6only); the workers' listeners therefore share the port.
 Descriptor NewListener(bool ipv6, uint16_t port) {
   Descriptor listener = NewSocket(ipv6);
-  if (!listener || !Set(listener.get(), SOL_SOCKET, SO_REUSEPORT, 1) || !Set(listener.get(), IPPROTO_IP, IP_TRANSPARENT, 1)) return {};
+  if (!listener || !Set(listener.get(), SOL_SOCKET, SO_REUSEPORT, 1) ||
+      !Set(listener.get(), IPPROTO_IP, IP_TRANSPARENT, 1))
+    return {};
   int bound;
   if (ipv6) {
-    if (!Set(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0) || !Set(listener.get(), IPPROTO_IPV6, IPV6_TRANSPARENT, 1)) return {};
+    if (!Set(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0) || !Set(listener.get(), IPPROTO_IPV6, IPV6_TRANSPARENT, 1))
+      return {};
     sockaddr_in6 any{};
     any.sin6_family = AF_INET6;
     any.sin6_port = htons(port);
@@ -94,8 +96,8 @@ bool IsFree(bool ipv6, uint16_t port) {
 
 }  // namespace
 
-int MakeListeners(int netns, bool ipv6, uint32_t count, const std::vector<uint16_t>& avoided, std::vector<Descriptor>* listeners,
-                  uint16_t* port) {
+int MakeListeners(int netns, bool ipv6, uint32_t count, const std::vector<uint16_t>& avoided,
+                  std::vector<Descriptor>* listeners, uint16_t* port) {
   const Entered entered(netns);
   if (entered.error() != 0) return entered.error();
   static std::minstd_rand random{std::random_device{}()};

@@ -11,9 +11,7 @@
 namespace weft::broker {
 namespace {
 
-constexpr bool IsNeeded(int capability) {
-  return capability == CAP_SYS_ADMIN || capability == CAP_NET_ADMIN;
-}
+constexpr bool IsNeeded(int capability) { return capability == CAP_SYS_ADMIN || capability == CAP_NET_ADMIN; }
 
 }  // namespace
 

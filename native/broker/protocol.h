@@ -21,7 +21,7 @@ enum class Type : uint32_t {
   kAddPod = 11,          // + the network namespace's descriptor; answered by kPodAdded
   kRemovePod = 12,       // no answer; workers are told kListenerGone
   kProve = 13,           // dial from inside the pod's namespace, as an app would; answered by kProved
-  kDrain = 14,           // no answer; passed on to every worker and to main; listeners are kept for a grace period, then closed
+  kDrain = 14,  // no answer; passed on to every worker and to main; listeners are kept for a grace period, then closed
   // To main.
   kPodAdded = 20,
   kProved = 21,
@@ -68,8 +68,8 @@ struct RemovePod {
   uint32_t pod;
 };
 
-// A child of the broker moves itself into the cgroup whose cgroup.procs descriptor comes with it (an app is not in the agent's
-// cgroup either), enters the pod's namespace and dials.
+// A child of the broker moves itself into the cgroup whose cgroup.procs descriptor comes with it (an app is not in the
+// agent's cgroup either), enters the pod's namespace and dials.
 struct Prove {
   Type type;
   uint32_t pod;

@@ -45,7 +45,8 @@ ProofResult Dial(const Prove& request) {
   return {error == ECONNRESET ? 0 : error, source_port};
 }
 
-// Between fork() and _exit() of a single-threaded process everything is allowed that holds no descriptor of others open.
+// Between fork() and _exit() of a single-threaded process everything is allowed that holds no descriptor of others
+// open.
 [[noreturn]] void RunChild(const Prove& request, int netns, int cgroup_processes, int result) {
   const uint32_t deadline_seconds = std::min<uint32_t>(request.deadline_ms, 60000) / 1000 + 2;
   alarm(deadline_seconds);

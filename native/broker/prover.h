@@ -1,5 +1,5 @@
-// Dials from inside a pod as an app would: in the pod's network namespace and outside the agent's cgroup, which takes a process of
-// its own, as sockets belong to the cgroup of the process that makes them.
+// Dials from inside a pod as an app would: in the pod's network namespace and outside the agent's cgroup, which takes a
+// process of its own, as sockets belong to the cgroup of the process that makes them.
 #pragma once
 
 #include <sys/types.h>

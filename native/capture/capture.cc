@@ -25,9 +25,12 @@ struct CgroupProgram {
 };
 // In the order in which a half-finished attachment is harmless: the guard before what it guards.
 constexpr CgroupProgram kCgroupPrograms[] = {
-    {"weft_egress", BPF_CGROUP_INET_EGRESS},           {"weft_established", BPF_CGROUP_SOCK_OPS},
-    {"weft_getpeername4", BPF_CGROUP_INET4_GETPEERNAME}, {"weft_getpeername6", BPF_CGROUP_INET6_GETPEERNAME},
-    {"weft_connect4", BPF_CGROUP_INET4_CONNECT},       {"weft_connect6", BPF_CGROUP_INET6_CONNECT},
+    {"weft_egress", BPF_CGROUP_INET_EGRESS},
+    {"weft_established", BPF_CGROUP_SOCK_OPS},
+    {"weft_getpeername4", BPF_CGROUP_INET4_GETPEERNAME},
+    {"weft_getpeername6", BPF_CGROUP_INET6_GETPEERNAME},
+    {"weft_connect4", BPF_CGROUP_INET4_CONNECT},
+    {"weft_connect6", BPF_CGROUP_INET6_CONNECT},
 };
 
 Descriptor OpenCgroup(const std::string& path) {
@@ -46,7 +49,6 @@ void CopyAddress(struct address& to, const std::optional<Address>& from) {
   if (from) memcpy(to.bytes, from->data(), from->size());
 }
 
-
 void Update(int map, const void* key, const void* value, const char* what) {
   if (bpf_map_update_elem(map, key, value, BPF_ANY) != 0) ThrowErrno(std::string("cannot write to the map ") + what);
 }
@@ -56,9 +58,11 @@ template <typename Key>
 void DeleteStale(int map, uint32_t pod, const std::vector<Key>& wanted) {
   std::vector<Key> stale;
   Key key;
-  for (bool more = bpf_map_get_next_key(map, nullptr, &key) == 0; more; more = bpf_map_get_next_key(map, &key, &key) == 0) {
+  for (bool more = bpf_map_get_next_key(map, nullptr, &key) == 0; more;
+       more = bpf_map_get_next_key(map, &key, &key) == 0) {
     if (be32toh(key.pod) != pod) continue;
-    const bool is_wanted = std::ranges::any_of(wanted, [&](const Key& other) { return memcmp(&key, &other, sizeof key) == 0; });
+    const bool is_wanted =
+        std::ranges::any_of(wanted, [&](const Key& other) { return memcmp(&key, &other, sizeof key) == 0; });
     if (!is_wanted) stale.push_back(key);
   }
   for (const Key& old : stale) bpf_map_delete_elem(map, &old);
@@ -199,7 +203,8 @@ void Capture::AttachToDevices(int netns, const PodCapture& pod) {
     hook.ifindex = static_cast<int>(device);
     hook.attach_point = BPF_TC_INGRESS;
     const int hook_error = bpf_tc_hook_create(&hook);
-    if (hook_error != 0 && hook_error != -EEXIST) ThrowError(-hook_error, "cannot make a clsact qdisc on the pod's device");
+    if (hook_error != 0 && hook_error != -EEXIST)
+      ThrowError(-hook_error, "cannot make a clsact qdisc on the pod's device");
     bpf_tc_opts filter{};
     filter.sz = sizeof filter;
     filter.prog_fd = Program("weft_ingress");
@@ -236,7 +241,8 @@ void Capture::RemoveEntries(uint64_t cookie, uint32_t id) {
     for (const struct address& address : {entry.ipv4, entry.ipv6}) {
       pod_address owner{};
       // The address may belong to a successor of the pod by now.
-      if (bpf_map_lookup_elem(addresses, &address, &owner) == 0 && owner.id == entry.id) bpf_map_delete_elem(addresses, &address);
+      if (bpf_map_lookup_elem(addresses, &address, &owner) == 0 && owner.id == entry.id)
+        bpf_map_delete_elem(addresses, &address);
     }
   }
   DeleteStale<skip_port_key>(MapDescriptor("skip_ports"), id, {});
@@ -266,7 +272,8 @@ std::vector<uint64_t> Capture::Counters() const {
   std::vector<uint64_t> result(WEFT_COUNTERS);
   std::vector<uint64_t> cells(static_cast<size_t>(libbpf_num_possible_cpus()));
   for (uint32_t counter = 0; counter < WEFT_COUNTERS; counter++) {
-    if (bpf_map_lookup_elem(MapDescriptor("counters"), &counter, cells.data()) != 0) ThrowErrno("cannot read the counters");
+    if (bpf_map_lookup_elem(MapDescriptor("counters"), &counter, cells.data()) != 0)
+      ThrowErrno("cannot read the counters");
     for (const uint64_t cell : cells) result[counter] += cell;
   }
   return result;

@@ -1,5 +1,5 @@
-// The kernel side of one node: bpf/redirect.bpf.c loaded, its maps filled, its programs attached. native/capture.d.ts says what
-// each call promises. All methods throw std::system_error.
+// The kernel side of one node: bpf/redirect.bpf.c loaded, its maps filled, its programs attached. native/capture.d.ts
+// says what each call promises. All methods throw std::system_error.
 #pragma once
 
 #include <bpf/libbpf.h>

@@ -10,8 +10,6 @@ namespace weft::capture {
   throw std::system_error(error, std::generic_category(), what);
 }
 
-[[noreturn]] inline void ThrowErrno(const std::string& what) {
-  ThrowError(errno, what);
-}
+[[noreturn]] inline void ThrowErrno(const std::string& what) { ThrowError(errno, what); }
 
 }  // namespace weft::capture

@@ -18,8 +18,8 @@ void Flatten(const btf* types, uint32_t type, const std::string& path, uint32_t 
   const btf_member* member = btf_members(description);
   for (int i = 0; i < btf_vlen(description); i++) {
     const std::string name = btf__name_by_offset(types, member[i].name_off);
-    Flatten(types, member[i].type, path.empty() ? name : path + "." + name, offset + btf_member_bit_offset(description, i) / 8,
-            members);
+    Flatten(types, member[i].type, path.empty() ? name : path + "." + name,
+            offset + btf_member_bit_offset(description, i) / 8, members);
   }
 }
 
@@ -50,8 +50,8 @@ std::string Layout::Hash(const std::string& shape) const {
   return digits;
 }
 
-std::vector<uint8_t> Convert(std::span<const uint8_t> bytes, const std::vector<Member>& from, const std::vector<Member>& to,
-                             uint32_t to_size) {
+std::vector<uint8_t> Convert(std::span<const uint8_t> bytes, const std::vector<Member>& from,
+                             const std::vector<Member>& to, uint32_t to_size) {
   std::vector<uint8_t> result(to_size);
   for (const Member& target : to) {
     const auto source = std::ranges::find(from, target.path, &Member::path);

@@ -1,5 +1,5 @@
-// What a pinned map's bytes mean, read from BTF (Documentation/bpf/btf.rst), so that an agent whose structures changed can carry
-// the entries of its predecessor over by member name.
+// What a pinned map's bytes mean, read from BTF (Documentation/bpf/btf.rst), so that an agent whose structures changed
+// can carry the entries of its predecessor over by member name.
 #pragma once
 
 #include <bpf/btf.h>
@@ -30,7 +30,7 @@ struct Layout {
 Layout ReadLayout(const btf* types, uint32_t key_type, uint32_t value_type, uint32_t key_size, uint32_t value_size);
 
 // Members of one name are copied, up to the smaller of the two sizes; what is new is zero.
-std::vector<uint8_t> Convert(std::span<const uint8_t> bytes, const std::vector<Member>& from, const std::vector<Member>& to,
-                             uint32_t to_size);
+std::vector<uint8_t> Convert(std::span<const uint8_t> bytes, const std::vector<Member>& from,
+                             const std::vector<Member>& to, uint32_t to_size);
 
 }  // namespace weft::capture

@@ -46,7 +46,8 @@ void Detach(const std::string& pin) {
   unlink(pin.c_str());
 }
 
-std::vector<ForeignProgram> ForeignConnectPrograms(const std::string& cgroup, const std::vector<std::string>& own_program_names) {
+std::vector<ForeignProgram> ForeignConnectPrograms(const std::string& cgroup,
+                                                   const std::vector<std::string>& own_program_names) {
   static constexpr struct {
     bpf_attach_type type;
     const char* name;

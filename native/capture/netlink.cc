@@ -36,9 +36,7 @@ class Request {
     return *this;
   }
 
-  Request& Add(uint16_t type, uint32_t value) {
-    return Add(type, &value, sizeof value);
-  }
+  Request& Add(uint16_t type, uint32_t value) { return Add(type, &value, sizeof value); }
 
   // Returns 0 or the kernel's errno.
   int Send() {
@@ -53,9 +51,7 @@ class Request {
   }
 
  private:
-  nlmsghdr* header() {
-    return reinterpret_cast<nlmsghdr*>(buffer_);
-  }
+  nlmsghdr* header() { return reinterpret_cast<nlmsghdr*>(buffer_); }
 
   alignas(nlmsghdr) char buffer_[512] = {};
 };

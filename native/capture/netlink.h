@@ -1,5 +1,5 @@
-// The three things a captured pod's network namespace needs of rtnetlink(7): a rule, a route for marked packets, and the block
-// of local addresses from which the agent dials the app.
+// The three things a captured pod's network namespace needs of rtnetlink(7): a rule, a route for marked packets, and
+// the block of local addresses from which the agent dials the app.
 #pragma once
 
 #include <optional>
@@ -9,7 +9,8 @@
 namespace weft::capture {
 
 // Both work in the calling thread's network namespace, are idempotent and throw std::system_error.
-// `source` is the pod's own address: without it the kernel would take the destination's as the source of a looped packet.
+// `source` is the pod's own address: without it the kernel would take the destination's as the source of a looped
+// packet.
 void AddCaptureRoutes(const Address& source);
 void RemoveCaptureRoutes(bool ipv4);
 void BringLoopbackUp();

@@ -49,7 +49,8 @@ int OpenNetns(const std::string& path) {
   const int netns = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (netns < 0) ThrowErrno("cannot open " + path);
   struct statfs filesystem;
-  if (fstatfs(netns, &filesystem) != 0 || filesystem.f_type != NSFS_MAGIC || ioctl(netns, NS_GET_NSTYPE) != CLONE_NEWNET) {
+  if (fstatfs(netns, &filesystem) != 0 || filesystem.f_type != NSFS_MAGIC ||
+      ioctl(netns, NS_GET_NSTYPE) != CLONE_NEWNET) {
     close(netns);
     ThrowError(EINVAL, path + " is not a network namespace");
   }

@@ -12,8 +12,8 @@ using Address = std::array<uint8_t, 16>;  // network order, IPv4 as ::ffff:a.b.c
 
 bool IsIpv4(const Address& address);
 
-// The calling thread is in the namespace while the object lives. Failing to come home aborts: every socket made afterwards would
-// belong to a pod.
+// The calling thread is in the namespace while the object lives. Failing to come home aborts: every socket made
+// afterwards would belong to a pod.
 class EnteredNetns {
  public:
   explicit EnteredNetns(int netns);

@@ -16,8 +16,8 @@ std::string ShapeOf(uint32_t type, uint32_t flags, uint32_t max_entries) {
   return std::to_string(type) + "," + std::to_string(flags) + "," + std::to_string(max_entries);
 }
 
-// Sockets and counters of CPUs cannot be carried over: listeners are put in anew by the broker, counters begin again, and a
-// socket's storage belongs to the map that it was made for.
+// Sockets and counters of CPUs cannot be carried over: listeners are put in anew by the broker, counters begin again,
+// and a socket's storage belongs to the map that it was made for.
 bool IsMigrated(uint32_t type) {
   return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_LPM_TRIE || type == BPF_MAP_TYPE_LRU_HASH;
 }
@@ -28,10 +28,11 @@ PinnedMaps::PinnedMaps(std::string folder, bpf_object* object) : folder_(std::mo
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object_) {
     if (bpf_map__is_internal(map)) continue;
-    const Layout layout = ReadLayout(bpf_object__btf(object_), bpf_map__btf_key_type_id(map), bpf_map__btf_value_type_id(map),
-                                     bpf_map__key_size(map), bpf_map__value_size(map));
+    const Layout layout = ReadLayout(bpf_object__btf(object_), bpf_map__btf_key_type_id(map),
+                                     bpf_map__btf_value_type_id(map), bpf_map__key_size(map), bpf_map__value_size(map));
     const std::string name = bpf_map__name(map);
-    const std::string hash = layout.Hash(ShapeOf(bpf_map__type(map), bpf_map__map_flags(map), bpf_map__max_entries(map)));
+    const std::string hash =
+        layout.Hash(ShapeOf(bpf_map__type(map), bpf_map__map_flags(map), bpf_map__max_entries(map)));
     pins_.push_back({map, name, folder_ + "/map-" + name + "-" + hash, false});
   }
 }
@@ -63,7 +64,8 @@ std::vector<std::string> PinnedMaps::Outdated(const Pin& pin) const {
   std::vector<std::string> result;
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
     const std::string path = entry.path().string();
-    if (entry.path().filename().string().starts_with("map-" + pin.name + "-") && path != pin.path) result.push_back(path);
+    if (entry.path().filename().string().starts_with("map-" + pin.name + "-") && path != pin.path)
+      result.push_back(path);
   }
   return result;
 }
@@ -77,10 +79,12 @@ void PinnedMaps::Migrate(const Pin& pin, const std::string& from) const {
   if (bpf_obj_get_info_by_fd(old.get(), &info, &info_size) != 0) ThrowErrno("cannot describe the pinned map " + from);
   btf* old_types = btf__load_from_kernel_by_id(info.btf_id);
   if (old_types == nullptr) ThrowErrno("the pinned map " + from + " has no type information");
-  const Layout before = ReadLayout(old_types, info.btf_key_type_id, info.btf_value_type_id, info.key_size, info.value_size);
+  const Layout before =
+      ReadLayout(old_types, info.btf_key_type_id, info.btf_value_type_id, info.key_size, info.value_size);
   btf__free(old_types);
-  const Layout after = ReadLayout(bpf_object__btf(object_), bpf_map__btf_key_type_id(pin.map), bpf_map__btf_value_type_id(pin.map),
-                                  bpf_map__key_size(pin.map), bpf_map__value_size(pin.map));
+  const Layout after =
+      ReadLayout(bpf_object__btf(object_), bpf_map__btf_key_type_id(pin.map), bpf_map__btf_value_type_id(pin.map),
+                 bpf_map__key_size(pin.map), bpf_map__value_size(pin.map));
   std::vector<uint8_t> key(info.key_size), value(info.value_size);
   for (bool more = bpf_map_get_next_key(old.get(), nullptr, key.data()) == 0; more;) {
     if (bpf_map_lookup_elem(old.get(), key.data(), value.data()) == 0) {

@@ -1,5 +1,5 @@
-// Maps that outlive the process: pinned as <folder>/map-<name>-<layout hash>. A map of the same layout is taken over as it is; one of
-// another layout gives its entries to the new map, and stays until the programs that use it are gone.
+// Maps that outlive the process: pinned as <folder>/map-<name>-<layout hash>. A map of the same layout is taken over as
+// it is; one of another layout gives its entries to the new map, and stays until the programs that use it are gone.
 #pragma once
 
 #include <bpf/libbpf.h>

@@ -11,8 +11,8 @@
 namespace weft::core {
 namespace {
 
-// Edge-triggered and added once. EPOLLOUT joins when a write blocks for the first time; EPOLLIN is away while the other side is
-// blocked, or every segment that arrives would wake the loop for nothing.
+// Edge-triggered and added once. EPOLLOUT joins when a write blocks for the first time; EPOLLIN is away while the other
+// side is blocked, or every segment that arrives would wake the loop for nothing.
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
 constexpr int kMaxDialAttempts = 4;

@@ -44,7 +44,14 @@ export class Agent {
   #broker: Broker;
   #cni: CniServer | undefined;
 
-  private constructor(config: AgentConfig, log: Logger, native: NativeAddon, capture: Capture, broker: Broker, generation: string) {
+  private constructor(
+    config: AgentConfig,
+    log: Logger,
+    native: NativeAddon,
+    capture: Capture,
+    broker: Broker,
+    generation: string,
+  ) {
     this.#config = config;
     this.#log = log;
     this.#native = native;
@@ -122,7 +129,10 @@ export class Agent {
         await this.#enrolment.listenAgain(pod);
         adopted.delete(pod.cookie);
       } catch (error) {
-        this.#log.error({ error, namespace: pod.namespace, pod: pod.name }, 'a pod of the earlier agent could not be taken over');
+        this.#log.error(
+          { error, namespace: pod.namespace, pod: pod.name },
+          'a pod of the earlier agent could not be taken over',
+        );
       }
     }
     for (const cookie of adopted.keys()) this.#capture.forget(cookie);
@@ -154,12 +164,17 @@ export class Agent {
     });
     const onChange = (): void => {
       writeNamespacesFile(join(stateDir, 'namespaces.json'), reconciler.optedInNamespaces());
-      for (const problem of source.problems()) this.#log.error({ code: problem.code, hint: problem.hint }, problem.message);
+      for (const problem of source.problems())
+        this.#log.error({ code: problem.code, hint: problem.hint }, problem.message);
     };
     source.onChange(onChange);
     onChange();
     reconciler.start(this.#stop.signal);
-    this.#cni = new CniServer({ path: join(runDir, 'cni.sock'), handler: new CniCalls(reconciler, this.#pods), log: this.#log });
+    this.#cni = new CniServer({
+      path: join(runDir, 'cni.sock'),
+      handler: new CniCalls(reconciler, this.#pods),
+      log: this.#log,
+    });
     await this.#cni.listen();
     this.#log.info({ node: nodeName, workers: this.#config.workers, adopted: this.#pods.values().length }, 'ready');
   }
@@ -219,13 +234,19 @@ export class Agent {
   #report(event: PodEvent): void {
     switch (event.type) {
       case 'enrolled':
-        this.#log.info(podFields(event.pod), event.found === 'running' ? 'running pod joined the mesh' : 'new pod joined the mesh');
+        this.#log.info(
+          podFields(event.pod),
+          event.found === 'running' ? 'running pod joined the mesh' : 'new pod joined the mesh',
+        );
         break;
       case 'released':
         this.#log.info({ ...podFields(event.pod), reason: event.reason }, 'pod left the mesh');
         break;
       case 'not-meshable':
-        this.#log.error({ pod: event.pod, code: event.error.code, error: explain(event.error), hint: event.error.hint }, 'pod is not meshable');
+        this.#log.error(
+          { pod: event.pod, code: event.error.code, error: explain(event.error), hint: event.error.hint },
+          'pod is not meshable',
+        );
     }
   }
 }
@@ -241,7 +262,13 @@ async function startBroker(
   capture: Capture,
   onLost: () => void,
 ): Promise<Broker> {
-  const broker = await Broker.spawn({ binary: brokerBinary, path: brokerPath(generation), workerUid: config.workerUid, native, onLost });
+  const broker = await Broker.spawn({
+    binary: brokerBinary,
+    path: brokerPath(generation),
+    workerUid: config.workerUid,
+    native,
+    onLost,
+  });
   broker.setListenerMap(capture.listenersMap);
   return broker;
 }

@@ -96,7 +96,12 @@ export class Broker {
 
   /** `error` is an errno, 0 where the handshake completed. */
   async prove(proof: ProveMessage, cgroupProcesses: number): Promise<{ error: number; sourcePort: number }> {
-    const answer = await this.#ask(`proved ${proof.pod}`, protocol.encodeProve(proof), cgroupProcesses, proof.deadlineMs + 1000);
+    const answer = await this.#ask(
+      `proved ${proof.pod}`,
+      protocol.encodeProve(proof),
+      cgroupProcesses,
+      proof.deadlineMs + 1000,
+    );
     if (answer.type !== 'proved') throw brokerError('cannot dial from the pod', answer);
     return answer;
   }

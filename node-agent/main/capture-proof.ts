@@ -49,20 +49,29 @@ export class CaptureProof {
       const inbound = await this.#dialed(pod, 'inbound', () => this.#dialPod(pod, listenerPort));
       return inbound === undefined
         ? undefined
-        : new WeftError('WEFT-E102', `a connection from the node to ${pod.namespace}/${pod.name} did not arrive: ${inbound}`);
+        : new WeftError(
+            'WEFT-E102',
+            `a connection from the node to ${pod.namespace}/${pod.name} did not arrive: ${inbound}`,
+          );
     } finally {
       this.#with.tellWorkers({ type: 'forget-proof', pod: pod.id });
     }
   }
 
   /** Resolves to what went wrong, or undefined once a worker has reported the connection. */
-  async #dialed(pod: EnrolledPod, direction: Direction, dial: () => Promise<string | undefined>): Promise<string | undefined> {
+  async #dialed(
+    pod: EnrolledPod,
+    direction: Direction,
+    dial: () => Promise<string | undefined>,
+  ): Promise<string | undefined> {
     const key = `${pod.id} ${direction}`;
     const { promise: arrival, resolve } = Promise.withResolvers<undefined>();
     this.#waiting.set(key, () => resolve(undefined));
     const timer = AbortSignal.timeout(this.#with.timeoutMs);
     const timedOut = new Promise<string>((giveUp) => {
-      timer.addEventListener('abort', () => giveUp(`no worker saw it within ${this.#with.timeoutMs} ms`), { once: true });
+      timer.addEventListener('abort', () => giveUp(`no worker saw it within ${this.#with.timeoutMs} ms`), {
+        once: true,
+      });
     });
     try {
       const failure = dial();
@@ -77,10 +86,9 @@ export class CaptureProof {
     const processes = openSync(join(this.#with.cgroup, 'cgroup.procs'), 'w');
     try {
       const destination = pod.ipv4 === undefined ? proofAddressV6 : proofAddressV4;
-      const { error } = await this.#with.broker().prove(
-        { pod: pod.id, destination, port: proofPort, deadlineMs: this.#with.timeoutMs },
-        processes,
-      );
+      const { error } = await this.#with
+        .broker()
+        .prove({ pod: pod.id, destination, port: proofPort, deadlineMs: this.#with.timeoutMs }, processes);
       return error === 0 ? undefined : `connect() failed with errno ${error}`;
     } finally {
       closeSync(processes);
@@ -112,7 +120,9 @@ export class CaptureProof {
     const foreign = this.#with.capture.foreignPrograms();
     const what = `a connection from ${pod.namespace}/${pod.name} did not arrive: ${failure}`;
     if (foreign.length === 0) return new WeftError('WEFT-E101', what);
-    const names = foreign.map((program) => `${program.name} (${program.attachType}, id ${program.id}, on ${program.cgroup})`);
+    const names = foreign.map(
+      (program) => `${program.name} (${program.attachType}, id ${program.id}, on ${program.cgroup})`,
+    );
     return new WeftError('WEFT-E103', `${what}; other programs translate addresses: ${names.join(', ')}`);
   }
 }

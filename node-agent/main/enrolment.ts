@@ -155,7 +155,10 @@ export class Enrolment {
   async #listen(pod: EnrolledPod, netns: number): Promise<void> {
     const { broker, workers, tellWorkers } = this.#with;
     tellWorkers({ type: 'pod', pod: pod.id, namespace: pod.namespace, name: pod.name });
-    const port = broker().addPod({ pod: pod.id, workers, ipv4: pod.ipv4, ipv6: pod.ipv6, avoidedPorts: pod.ports }, netns);
+    const port = broker().addPod(
+      { pod: pod.id, workers, ipv4: pod.ipv4, ipv6: pod.ipv6, avoidedPorts: pod.ports },
+      netns,
+    );
     this.#ports.set(pod.id, port);
     try {
       await port;

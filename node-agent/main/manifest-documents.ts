@@ -20,7 +20,7 @@ export function readDocuments(file: string, text: string): ManifestDocuments {
   const lines = new LineCounter();
   for (const document of parseAllDocuments(text, { lineCounter: lines })) {
     if (!('errors' in document)) break;
-    const line = lines.linePos(document.contents?.range?.[0] ?? document.range[0]).line;
+    const line = lines.linePos(document.contents?.range[0] ?? document.range[0]).line;
     try {
       const [syntax] = document.errors;
       if (syntax !== undefined) throw new FieldError(syntax.message.split('\n')[0] ?? 'not YAML');
@@ -62,8 +62,12 @@ function readPod(object: Fields): SourcePod {
     hostNetwork: flag(spec['hostNetwork'] ?? false, 'spec.hostNetwork'),
     phase: text(status['phase'] ?? 'Pending', 'status.phase'),
     containers: [
-      ...list(spec['containers'], 'spec.containers').map((item, index) => readContainer(item, `spec.containers[${index}]`)),
-      ...list(spec['initContainers'], 'spec.initContainers').map((item, index) => readContainer(item, `spec.initContainers[${index}]`)),
+      ...list(spec['containers'], 'spec.containers').map((item, index) =>
+        readContainer(item, `spec.containers[${index}]`),
+      ),
+      ...list(spec['initContainers'], 'spec.initContainers').map((item, index) =>
+        readContainer(item, `spec.initContainers[${index}]`),
+      ),
     ],
     addresses: readAddresses(status),
   };
@@ -84,16 +88,20 @@ function readContainer(value: unknown, where: string): { name: string; ports: nu
 }
 
 function readAddresses(status: Fields): string[] {
-  const many = list(status['podIPs'], 'status.podIPs').map((item, index) => fields(item, `status.podIPs[${index}]`)['ip']);
+  const many = list(status['podIPs'], 'status.podIPs').map(
+    (item, index) => fields(item, `status.podIPs[${index}]`)['ip'],
+  );
   const all = many.length > 0 ? many : status['podIP'] === undefined ? [] : [status['podIP']];
   return all.map((address) => {
-    if (typeof address !== 'string' || isIP(address) === 0) throw new FieldError(`status.podIPs: ${JSON.stringify(address)} is not an IP address`);
+    if (typeof address !== 'string' || isIP(address) === 0)
+      throw new FieldError(`status.podIPs: ${JSON.stringify(address)} is not an IP address`);
     return address;
   });
 }
 
 function fields(value: unknown, where: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new FieldError(`${where} must be a mapping`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new FieldError(`${where} must be a mapping`);
   return value as Fields;
 }
 

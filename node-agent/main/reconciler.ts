@@ -94,7 +94,8 @@ export class Reconciler {
   async deleteSandbox(uid: string, containerId: string, reason: string): Promise<void> {
     await this.#with.queue.run(uid, () => {
       const pod = this.#with.pods.get(uid);
-      if (pod !== undefined && (pod.containerId === undefined || pod.containerId === containerId)) this.#release(pod, reason);
+      if (pod !== undefined && (pod.containerId === undefined || pod.containerId === containerId))
+        this.#release(pod, reason);
       return Promise.resolve();
     });
   }
@@ -254,4 +255,3 @@ function sameSkips(a: Skips, b: Skips): boolean {
 function toWeftError(error: unknown): WeftError {
   return error instanceof WeftError ? error : new WeftError('WEFT-E106', String(error), { cause: error });
 }
-

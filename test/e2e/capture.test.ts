@@ -83,7 +83,10 @@ describe('capture', () => {
       const port = family === 'IPv4' ? 8080 : 8081;
       const dialed = await dial(outsider, 'plain', address, port);
       const mapped = family === 'v4-mapped server' ? `::ffff:${dialed.local?.[0] ?? ''}` : dialed.local?.[0];
-      assert.deepEqual(dialed.server, { accept: [mapped, dialed.local?.[1]], getpeername: [mapped, dialed.local?.[1]] });
+      assert.deepEqual(dialed.server, {
+        accept: [mapped, dialed.local?.[1]],
+        getpeername: [mapped, dialed.local?.[1]],
+      });
       assert.ok(await wasCaptured(family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`));
     });
   }
@@ -139,7 +142,16 @@ describe('capture', () => {
   test('not captured: inbound from a skipped subnet', async () => {
     const address = '10.244.1.99';
     await outsider.run(['ip', 'addr', 'add', `${address}/32`, 'dev', 'eth0']);
-    const { stdout } = await outsider.run(['curl', '-s', '--http0.9', '-m', '5', '--interface', address, `http://${server.ipv4}:8080`]);
+    const { stdout } = await outsider.run([
+      'curl',
+      '-s',
+      '--http0.9',
+      '-m',
+      '5',
+      '--interface',
+      address,
+      `http://${server.ipv4}:8080`,
+    ]);
     assert.match(stdout, /10\.244\.1\.99/);
     assert.ok(!(await wasCaptured(`${server.ipv4}:8080`)));
   });
@@ -153,7 +165,9 @@ describe('capture', () => {
   });
 
   test("the kubelet's probes reach the app with their own address; another process of the host is captured", async () => {
-    const probe = await lab.node('a').runAsKubelet(['curl', '-s', '--http0.9', '-m', '5', `http://${server.ipv4}:8080`]);
+    const probe = await lab
+      .node('a')
+      .runAsKubelet(['curl', '-s', '--http0.9', '-m', '5', `http://${server.ipv4}:8080`]);
     assert.match(probe.stdout, /"accept": \["10\.244\.0\.1"/);
     assert.ok(!(await wasCaptured(`${server.ipv4}:8080`)));
     await lab.node('a').run(['curl', '-s', '--http0.9', '-m', '5', `http://${server.ipv4}:8080`]);

@@ -88,7 +88,8 @@ describe('enrolment', () => {
 
   test('a pod whose packets do not arrive at its sockets: not meshable, and not left half open', async () => {
     const pod = await node.addPod({ name: 'sandboxed', namespace: 'plain' });
-    const rules = 'table inet x {\nchain c {\ntype filter hook prerouting priority raw\ntcp dport 61000-65535 drop\n}\n}\n';
+    const rules =
+      'table inet x {\nchain c {\ntype filter hook prerouting priority raw\ntcp dport 61000-65535 drop\n}\n}\n';
     assert.equal((await pod.run(['nft', '-f', '-'], { input: rules })).code, 0);
     lab.objects.setPod(pod, { labels: { 'weft.dev/mesh': 'enabled' } });
     const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E102', 6000);
@@ -99,7 +100,9 @@ describe('enrolment', () => {
   });
 
   test('100 running pods of a namespace join', async () => {
-    const pods = await Promise.all(Array.from({ length: 100 }, (_, index) => node.addPod({ name: `many${index}`, namespace: 'many' })));
+    const pods = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => node.addPod({ name: `many${index}`, namespace: 'many' })),
+    );
     lab.objects.setNamespace({ name: 'many', labels: { 'weft.dev/mesh': 'enabled' } });
     await waitUntil(() => pods.every(({ spec }) => isIn(spec.name)), 20_000, 'all are in the mesh');
     for (const pod of pods) await pod.delete();
@@ -121,16 +124,19 @@ describe('enrolment', () => {
     await new Promise((resolve) => setTimeout(resolve, 3000));
     const before = count();
     for (let index = 0; index < 200; index++) await cycle(`cycle${index}`);
-    await waitUntil(() => JSON.stringify(count()) === JSON.stringify(before), 8000, `as before: ${JSON.stringify([before, count()])}`).catch(
-      (error: unknown) => {
-        assert.deepEqual(count(), before, String(error));
-      },
-    );
+    await waitUntil(
+      () => JSON.stringify(count()) === JSON.stringify(before),
+      8000,
+      `as before: ${JSON.stringify([before, count()])}`,
+    ).catch((error: unknown) => {
+      assert.deepEqual(count(), before, String(error));
+    });
   });
 
   test('with the agent down or hung a pod of an opted-in namespace gets code 11 within 2 s, any other pod is created', async () => {
     const expectTryAgain = async (name: string): Promise<void> => {
-      const isTryAgain = (error: unknown): boolean => error instanceof CniFailure && error.code === 11 && error.durationMs < 2000;
+      const isTryAgain = (error: unknown): boolean =>
+        error instanceof CniFailure && error.code === 11 && error.durationMs < 2000;
       await assert.rejects(node.addPod({ name, namespace: 'shop' }), isTryAgain);
       await node.addPod({ name: `${name}-plain`, namespace: 'plain' });
     };

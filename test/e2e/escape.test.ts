@@ -41,7 +41,8 @@ describe('no way around the agent', () => {
     ] as const) {
       const dialed = await dial(pod, kind, address, port, { capabilities });
       if (agentIsDead) assert.ok(dialed.error !== undefined, `${kind} got through: ${JSON.stringify(dialed)}`);
-      else if (dialed.server) assert.notEqual(dialed.server.accept[1], dialed.local?.[1], `${kind} went around: ${JSON.stringify(dialed)}`);
+      else if (dialed.server)
+        assert.notEqual(dialed.server.accept[1], dialed.local?.[1], `${kind} went around: ${JSON.stringify(dialed)}`);
       else assert.ok(dialed.error !== undefined);
     }
   }
@@ -59,7 +60,8 @@ describe('no way around the agent', () => {
   ];
 
   for (const [kind, capabilities] of attempts) {
-    test(`${kind} with ${capabilities.join(' and ') || 'no capability'}`, () => assertNotAround(kind, capabilities, false));
+    test(`${kind} with ${capabilities.join(' and ') || 'no capability'}`, () =>
+      assertNotAround(kind, capabilities, false));
   }
 
   test('SYNs through raw IP sockets', async () => {
@@ -80,7 +82,9 @@ describe('no way around the agent', () => {
     await assertNotAround('device', capabilities, true);
     await dial(outsider, 'plain', pod.ipv4, 8080);
     await new Promise((resolve) => setTimeout(resolve, 150));
-    assert.ok(agent.lines.some((line) => line['destination'] === `${pod.ipv4}:8080` && line['direction'] === 'inbound'));
+    assert.ok(
+      agent.lines.some((line) => line['destination'] === `${pod.ipv4}:8080` && line['direction'] === 'inbound'),
+    );
   });
 
   test('the same with the agent dead', async () => {

@@ -39,13 +39,30 @@ async function listening(pod: LabPod, command: string[]): Promise<void> {
   });
 }
 
-export async function dial(pod: LabPod, kind: string, address: string, port: number, options: ProcessOptions = {}): Promise<Dialed> {
-  const { stdout, stderr } = await pod.run(['/usr/bin/python3', `${tools}dial.py`, kind, address, String(port)], options);
+export async function dial(
+  pod: LabPod,
+  kind: string,
+  address: string,
+  port: number,
+  options: ProcessOptions = {},
+): Promise<Dialed> {
+  const { stdout, stderr } = await pod.run(
+    ['/usr/bin/python3', `${tools}dial.py`, kind, address, String(port)],
+    options,
+  );
   return parse(stdout, stderr) as Dialed;
 }
 
-export async function rawSyn(pod: LabPod, address: string, port: number, options: ProcessOptions): Promise<{ sent: boolean; answered: boolean }> {
-  const { stdout, stderr } = await pod.run(['/usr/bin/python3', `${tools}rawsyn.py`, pod.ipv4, address, String(port)], options);
+export async function rawSyn(
+  pod: LabPod,
+  address: string,
+  port: number,
+  options: ProcessOptions,
+): Promise<{ sent: boolean; answered: boolean }> {
+  const { stdout, stderr } = await pod.run(
+    ['/usr/bin/python3', `${tools}rawsyn.py`, pod.ipv4, address, String(port)],
+    options,
+  );
   return parse(stdout, stderr) as { sent: boolean; answered: boolean };
 }
 
@@ -56,14 +73,26 @@ export interface LoadResult {
 }
 
 /** `rate` in connections per second; 0 as fast as it goes. */
-export async function churn(pod: LabPod, address: string, port: number, connections: number, concurrency: number, rate: number): Promise<LoadResult> {
+export async function churn(
+  pod: LabPod,
+  address: string,
+  port: number,
+  connections: number,
+  concurrency: number,
+  rate: number,
+): Promise<LoadResult> {
   const command = [tcpload, 'churn', address, String(port), String(connections), String(concurrency), String(rate)];
   const { stdout, stderr } = await pod.run(command, { timeoutMs: 240_000 });
   return parse(stdout, stderr) as LoadResult;
 }
 
 /** Opens connections and holds them; `finish` proves each once more and tells how many still worked. */
-export async function hold(pod: LabPod, address: string, port: number, connections: number): Promise<{ finish: () => Promise<LoadResult> }> {
+export async function hold(
+  pod: LabPod,
+  address: string,
+  port: number,
+  connections: number,
+): Promise<{ finish: () => Promise<LoadResult> }> {
   const holder = pod.spawn([tcpload, 'hold', address, String(port), String(connections)]);
   let output = '';
   const { promise: holding, resolve, reject } = Promise.withResolvers<void>();
@@ -93,7 +122,11 @@ function parse(stdout: string, stderr: string): unknown {
   }
 }
 
-export async function waitUntil(condition: () => boolean | Promise<boolean>, deadlineMs: number, what: string): Promise<void> {
+export async function waitUntil(
+  condition: () => boolean | Promise<boolean>,
+  deadlineMs: number,
+  what: string,
+): Promise<void> {
   const deadline = performance.now() + deadlineMs;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`);

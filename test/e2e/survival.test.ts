@@ -43,7 +43,10 @@ describe('survival', () => {
   });
 
   function agentProcesses(): { pid: number; command: string }[] {
-    const pids = readFileSync(join(lab.node('a').agentCgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+    const pids = readFileSync(join(lab.node('a').agentCgroup, 'cgroup.procs'), 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map(Number);
     return pids.map((pid) => ({ pid, command: readCommand(pid) }));
   }
 
@@ -87,7 +90,10 @@ describe('survival', () => {
     await lab.node('a').run(['sh', '-c', `kill -9 $(cat ${lab.node('a').agentCgroup}/cgroup.procs)`]);
     await agent.exited();
     const waiting = [dial(outsider, 'plain', server.ipv4, 9000), dial(server, 'plain', outsider.ipv4, 8080)];
-    const stillWaiting = await Promise.race([...waiting, new Promise((resolve) => setTimeout(() => resolve('waiting'), 700))]);
+    const stillWaiting = await Promise.race([
+      ...waiting,
+      new Promise((resolve) => setTimeout(() => resolve('waiting'), 700)),
+    ]);
     assert.equal(stillWaiting, 'waiting');
     agent = await LabAgent.start(lab.node('a'));
     const [inbound, outbound] = await Promise.all(waiting);

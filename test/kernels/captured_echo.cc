@@ -1,6 +1,6 @@
-// Loads and attaches every program on the kernel that runs it and sends captured connections through them. Prints TAP; as process 1 of
-// a virtual machine it mounts what it needs first and powers off at the end.
-// Usage: captured-echo OBJECTS PINS CGROUP
+// Loads and attaches every program on the kernel that runs it and sends captured connections through them. Prints TAP;
+// as process 1 of a virtual machine it mounts what it needs first and powers off at the end. Usage: captured-echo
+// OBJECTS PINS CGROUP
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -57,7 +57,8 @@ sockaddr_in6 ToSockaddr(const Endpoint& endpoint) {
   sockaddr_in6 result{};
   result.sin6_family = AF_INET6;
   result.sin6_port = htons(endpoint.port);
-  const std::string text = endpoint.address.find(':') == std::string::npos ? "::ffff:" + endpoint.address : endpoint.address;
+  const std::string text =
+      endpoint.address.find(':') == std::string::npos ? "::ffff:" + endpoint.address : endpoint.address;
   inet_pton(AF_INET6, text.c_str(), &result.sin6_addr);
   return result;
 }
@@ -83,12 +84,8 @@ Endpoint Name(int socket) {
   kGetName(socket, reinterpret_cast<sockaddr*>(&address), &size);
   return FromSockaddr(address);
 }
-int GetSockName(int fd, sockaddr* address, socklen_t* size) {
-  return getsockname(fd, address, size);
-}
-int GetPeerName(int fd, sockaddr* address, socklen_t* size) {
-  return getpeername(fd, address, size);
-}
+int GetSockName(int fd, sockaddr* address, socklen_t* size) { return getsockname(fd, address, size); }
+int GetPeerName(int fd, sockaddr* address, socklen_t* size) { return getpeername(fd, address, size); }
 
 int NewSocket() {
   const int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -109,7 +106,8 @@ int Listen(uint16_t port, bool transparent) {
     setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof on);
   }
   const sockaddr_in6 any = ToSockaddr({"::", port});
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any) != 0 || listen(fd, 16) != 0) throw std::runtime_error("cannot listen");
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any) != 0 || listen(fd, 16) != 0)
+    throw std::runtime_error("cannot listen");
   return fd;
 }
 
@@ -155,8 +153,8 @@ bool Echoes(int client, int server) {
 void TestInbound(int listener, const std::string& address) {
   const int client = Dial({address, 7000});
   const int server = client < 0 ? -1 : Accept(listener);
-  Check(server >= 0 && Name<GetSockName>(server) == Endpoint{address, 7000} && Name<GetPeerName>(server) == Name<GetSockName>(client) &&
-            Echoes(client, server),
+  Check(server >= 0 && Name<GetSockName>(server) == Endpoint{address, 7000} &&
+            Name<GetPeerName>(server) == Name<GetSockName>(client) && Echoes(client, server),
         "a connection to " + address + " is captured with both addresses kept, and echoes");
   close(client);
   close(server);
@@ -166,17 +164,19 @@ void TestOutbound(int listener, const std::string& pod_cgroup, int netns, const 
   App app(pod_cgroup, netns, [&] {
     const int client = Dial({address, 80});
     char buffer[4];
-    return client >= 0 && Name<GetPeerName>(client) == Endpoint{address, 80} && write(client, "weft", 4) == 4 && read(client, buffer, 4) == 4;
+    return client >= 0 && Name<GetPeerName>(client) == Endpoint{address, 80} && write(client, "weft", 4) == 4 &&
+           read(client, buffer, 4) == 4;
   });
   const int server = Accept(listener);
   char buffer[4];
   const bool echoed = server >= 0 && read(server, buffer, 4) == 4 && write(server, buffer, 4) == 4;
-  Check(app.Succeeded() && echoed && Name<GetSockName>(server) == Endpoint{address, 80}, "a connect to " + address + " is captured, and echoes");
+  Check(app.Succeeded() && echoed && Name<GetSockName>(server) == Endpoint{address, 80},
+        "a connect to " + address + " is captured, and echoes");
   close(server);
 }
 
-void TestClientRestored(weft::capture::Capture& capture, int netns, const std::string& source, const std::string& pod_address,
-                        const std::string& true_client) {
+void TestClientRestored(weft::capture::Capture& capture, int netns, const std::string& source,
+                        const std::string& pod_address, const std::string& true_client) {
   weft::capture::EnteredNetns entered(netns);
   const int app = Listen(8080, false);
   client_key key{};
@@ -196,7 +196,8 @@ void TestClientRestored(weft::capture::Capture& capture, int netns, const std::s
     bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof from);
   });
   const int accepted = agent < 0 ? -1 : Accept(app);
-  Check(accepted >= 0 && Name<GetPeerName>(accepted) == Endpoint{true_client, 4321}, "the app sees its client as " + true_client);
+  Check(accepted >= 0 && Name<GetPeerName>(accepted) == Endpoint{true_client, 4321},
+        "the app sees its client as " + true_client);
   close(agent);
   close(accepted);
   close(app);
@@ -211,21 +212,25 @@ void TestProbe(const std::string& kubelet_cgroup, int netns) {
   }
   App kubelet(kubelet_cgroup, home, [] { return Dial({"10.98.0.2", 8081}) >= 0; });
   const int probe = Accept(app);
-  Check(probe >= 0 && Name<GetPeerName>(probe).address == "10.98.0.1" && kubelet.Succeeded(), "a probe of the kubelet reaches the app itself");
+  Check(probe >= 0 && Name<GetPeerName>(probe).address == "10.98.0.1" && kubelet.Succeeded(),
+        "a probe of the kubelet reaches the app itself");
   close(probe);
   close(app);
   close(home);
 }
 
 void Test(const std::string& objects, const std::string& pins, const std::string& cgroup) {
-  const std::string agent_cgroup = cgroup + "/agent", pod_cgroup = cgroup + "/pod", kubelet_cgroup = cgroup + "/kubelet";
+  const std::string agent_cgroup = cgroup + "/agent", pod_cgroup = cgroup + "/pod",
+                    kubelet_cgroup = cgroup + "/kubelet";
   for (const std::string& folder : {cgroup, agent_cgroup, pod_cgroup, kubelet_cgroup}) mkdir(folder.c_str(), 0755);
   std::ofstream(agent_cgroup + "/cgroup.procs") << getpid() << std::flush;
   const std::string name = kNamespace, in_pod = "/bin/ip -n " + name + " ";
   Run("/bin/ip netns add " + name);
   Run("/bin/ip link add weft-k0 type veth peer name eth0 netns " + name);
-  Run("/bin/ip addr add 10.98.0.1/24 dev weft-k0 && /bin/ip -6 addr add fd98::1/64 dev weft-k0 nodad && /bin/ip link set weft-k0 up");
-  Run(in_pod + "link set eth0 up && " + in_pod + "addr add 10.98.0.2/24 dev eth0 && " + in_pod + "-6 addr add fd98::2/64 dev eth0 nodad");
+  Run("/bin/ip addr add 10.98.0.1/24 dev weft-k0 && /bin/ip -6 addr add fd98::1/64 dev weft-k0 nodad && /bin/ip link "
+      "set weft-k0 up");
+  Run(in_pod + "link set eth0 up && " + in_pod + "addr add 10.98.0.2/24 dev eth0 && " + in_pod +
+      "-6 addr add fd98::2/64 dev eth0 nodad");
   Run(in_pod + "route add default via 10.98.0.1 && " + in_pod + "-6 route add default via fd98::1");
   const int netns = weft::capture::OpenNetns("/run/netns/" + name);
 
@@ -257,9 +262,10 @@ void Test(const std::string& objects, const std::string& pins, const std::string
   TestClientRestored(capture, netns, "fd77:6566:7400::1", "fd98::2", "2001:db8::7");
   TestProbe(kubelet_cgroup, netns);
 
-  const bool went_around = App(pod_cgroup, netns, [] {
-                             return Dial({"10.98.0.1", 9}, [](int fd) { setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth0", 4); }) >= 0;
-                           }).Succeeded();
+  const bool went_around =
+      App(pod_cgroup, netns, [] {
+        return Dial({"10.98.0.1", 9}, [](int fd) { setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth0", 4); }) >= 0;
+      }).Succeeded();
   Check(!went_around && capture.Counters()[WEFT_DROPPED_EGRESS] > 0, "SO_BINDTODEVICE does not lead around the agent");
   close(listener);
   Check(Dial({"10.98.0.2", 7000}) < 0 && errno == EINPROGRESS && capture.Counters()[WEFT_DROPPED_NO_AGENT] > 0,

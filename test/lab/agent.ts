@@ -35,7 +35,10 @@ export class LabAgent {
       ['--kubelet-cgroup', node.kubeletCgroup],
       ['--workers', '2'],
     ].flat();
-    this.process = node.spawn([process.execPath, entry, ...flags, ...(options.flags ?? [])], { ...process.env, ...options.env });
+    this.process = node.spawn([process.execPath, entry, ...flags, ...(options.flags ?? [])], {
+      ...process.env,
+      ...options.env,
+    });
     let rest = '';
     this.process.stderr?.on('data', (chunk: Buffer) => {
       const parts = (rest + chunk.toString()).split('\n');

@@ -52,7 +52,8 @@ export class CniRuntime {
   async add(container: CniContainer): Promise<CniResult> {
     let result: unknown;
     try {
-      for (const plugin of this.#network.plugins) result = JSON.parse(await this.#call('ADD', plugin, container, result));
+      for (const plugin of this.#network.plugins)
+        result = JSON.parse(await this.#call('ADD', plugin, container, result));
     } catch (error) {
       await this.del(container, result).catch(() => undefined);
       throw error;
@@ -88,7 +89,12 @@ export class CniRuntime {
     });
     if (code === 0) return stdout;
     const failure = parseFailure(stdout);
-    throw new CniFailure(plugin.type, failure?.code ?? -1, failure?.msg ?? `${stdout}${stderr}`, performance.now() - begin);
+    throw new CniFailure(
+      plugin.type,
+      failure?.code ?? -1,
+      failure?.msg ?? `${stdout}${stderr}`,
+      performance.now() - begin,
+    );
   }
 }
 

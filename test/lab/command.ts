@@ -21,9 +21,15 @@ export function run(command: readonly string[], options: CommandOptions = {}): P
     const child = execFile(
       file,
       args,
-      { timeout: options.timeoutMs ?? defaultTimeoutMs, killSignal: 'SIGKILL', env: options.env ?? process.env, maxBuffer: 1 << 26 },
+      {
+        timeout: options.timeoutMs ?? defaultTimeoutMs,
+        killSignal: 'SIGKILL',
+        env: options.env ?? process.env,
+        maxBuffer: 1 << 26,
+      },
       (error, stdout, stderr) => {
-        const code = error === null ? 0 : error.killed === true ? 124 : typeof error.code === 'number' ? error.code : 127;
+        const code =
+          error === null ? 0 : error.killed === true ? 124 : typeof error.code === 'number' ? error.code : 127;
         resolve({ code, stdout, stderr });
       },
     );

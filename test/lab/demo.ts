@@ -27,8 +27,10 @@ function show(node: string, line: AgentLine): void {
         `${String(decision)} (${String(reason)})  ${String(bytesToUpstream)} B up, ${String(bytesToClient)} B down`,
     );
   } else if (line.msg.includes('mesh')) {
-    const reason = line['reason'] ?? line['error'];
-    say(`  node ${node}  ${String(line['namespace'])}/${String(line['pod'])}: ${line.msg}${reason === undefined ? '' : ` (${String(reason)})`}`);
+    const reason = (line['reason'] ?? line['error']) as string | undefined;
+    say(
+      `  node ${node}  ${String(line['namespace'])}/${String(line['pod'])}: ${line.msg}${reason === undefined ? '' : ` (${reason})`}`,
+    );
   }
 }
 
@@ -37,14 +39,26 @@ function settle(): Promise<void> {
 }
 
 async function call(client: LabPod, server: LabPod): Promise<void> {
-  const web = await client.run(['curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', `http://${server.ipv4}:8080/`]);
+  const web = await client.run([
+    'curl',
+    '-s',
+    '-m',
+    '5',
+    '-o',
+    '/dev/null',
+    '-w',
+    '%{http_code}',
+    `http://${server.ipv4}:8080/`,
+  ]);
   say(`$ curl http://${server.ipv4}:8080/ from ${client.spec.name}: HTTP ${web.stdout}`);
   const tcp = await client.run(['/usr/bin/python3', `${tools}dial.py`, 'plain', server.ipv4, '9000']);
   say(`$ tcp to ${server.ipv4}:9000 from ${client.spec.name}: ${tcp.stdout.trim()}`);
   await settle();
 }
 
-say('A cluster of two nodes, made of network namespaces; pods through the real CNI chain (bridge, host-local, weft-cni).\n');
+say(
+  'A cluster of two nodes, made of network namespaces; pods through the real CNI chain (bridge, host-local, weft-cni).\n',
+);
 const lab = await Lab.up({
   nodes: ['one', 'two'],
   meshPlugin: plugin,
@@ -80,7 +94,9 @@ try {
   await settle();
   await call(client, server);
 
-  say(`\nSummary: ${counts.relayed} connections relayed, ${counts.bytes} bytes; ${counts.refused} refused (the enrolments' own proofs).`);
+  say(
+    `\nSummary: ${counts.relayed} connections relayed, ${counts.bytes} bytes; ${counts.refused} refused (the enrolments' own proofs).`,
+  );
   if (process.env['STAY'] === '1') {
     say(`\nThe lab stays until Ctrl-C. A shell in a pod: nsenter --net=/run/netns/${client.netns}`);
     await new Promise((resolve) => {

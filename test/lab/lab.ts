@@ -35,7 +35,8 @@ export class Lab {
 
   private constructor(options: LabOptions) {
     this.name = options.name ?? `${process.pid}x${count++}`;
-    if (!/^[a-z0-9]{1,10}$/.test(this.name)) throw new Error(`a lab's name has 1 to 10 letters and digits: "${this.name}"`);
+    if (!/^[a-z0-9]{1,10}$/.test(this.name))
+      throw new Error(`a lab's name has 1 to 10 letters and digits: "${this.name}"`);
     this.dualStack = options.dualStack ?? true;
     this.cgroup = labCgroup(this.name);
     mkdirSync(labFolder(this.name), { recursive: true });
@@ -45,7 +46,10 @@ export class Lab {
     });
     this.#watchdog.unref();
     this.objects = new LabObjects(join(labFolder(this.name), 'manifests'));
-    this.nodes = options.nodes.map((name, index) => new LabNode(this, name, index, options.unmeshedNodes?.includes(name) ? undefined : options.meshPlugin));
+    this.nodes = options.nodes.map(
+      (name, index) =>
+        new LabNode(this, name, index, options.unmeshedNodes?.includes(name) ? undefined : options.meshPlugin),
+    );
   }
 
   static async up(options: LabOptions): Promise<Lab> {

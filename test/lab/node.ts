@@ -52,7 +52,13 @@ export class LabNode {
   }
 
   up(switchNetns: string): void {
-    for (const folder of [this.runDir, this.stateDir, this.kubeletCgroup, join(this.cgroup, 'kubepods'), join(this.cgroup, 'node')]) {
+    for (const folder of [
+      this.runDir,
+      this.stateDir,
+      this.kubeletCgroup,
+      join(this.cgroup, 'kubepods'),
+      join(this.cgroup, 'node'),
+    ]) {
       mkdirSync(folder, { recursive: true });
     }
     const port = `n${this.index}`;
@@ -63,7 +69,16 @@ export class LabNode {
     must('ip', '-n', this.netns, 'addr', 'add', `${this.address}/24`, 'dev', 'eth0');
     must('ip', '-n', this.netns, '-6', 'addr', 'add', `fd30::${this.index + 10}/64`, 'dev', 'eth0', 'nodad');
     must('ip', '-n', this.netns, 'link', 'set', 'eth0', 'up');
-    must('nsenter', `--net=/run/netns/${this.netns}`, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0');
+    must(
+      'nsenter',
+      `--net=/run/netns/${this.netns}`,
+      'sysctl',
+      '-qw',
+      'net.ipv4.ip_forward=1',
+      'net.ipv6.conf.all.forwarding=1',
+      'net.ipv6.conf.all.accept_dad=0',
+      'net.ipv6.conf.default.accept_dad=0',
+    );
   }
 
   routeTo(other: LabNode): void {

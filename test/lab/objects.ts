@@ -24,7 +24,14 @@ export class LabObjects {
   }
 
   setPod(pod: LabPod, changes: { labels?: Record<string, string>; annotations?: Record<string, string> } = {}): void {
-    const { name, namespace, labels = {}, annotations = {}, hostNetwork = false, containers = [{ name: 'main' }] } = pod.spec;
+    const {
+      name,
+      namespace,
+      labels = {},
+      annotations = {},
+      hostNetwork = false,
+      containers = [{ name: 'main' }],
+    } = pod.spec;
     const running = pod.addresses.length > 0;
     this.#write(`pod-${pod.uid}`, {
       apiVersion: 'v1',

@@ -15,7 +15,10 @@ export interface PodSpec {
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hostNetwork?: boolean;
-  readonly containers?: readonly { readonly name: string; readonly ports?: readonly { readonly containerPort: number }[] }[];
+  readonly containers?: readonly {
+    readonly name: string;
+    readonly ports?: readonly { readonly containerPort: number }[];
+  }[];
 }
 
 /** `capabilities`: those that the process keeps; all of root's where it is absent, none for []. */
@@ -111,5 +114,13 @@ export function inNamespaceAndCgroup(netns: string, cgroup: string, command: rea
 function dropTo(capabilities: readonly string[] | undefined): string[] {
   if (capabilities === undefined) return [];
   const kept = ['-all', ...capabilities.map((capability) => `+${capability}`)].join(',');
-  return ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', `--inh-caps=${kept}`, `--ambient-caps=${kept}`, `--bounding-set=${kept}`];
+  return [
+    'setpriv',
+    `--reuid=${nobody}`,
+    `--regid=${nobody}`,
+    '--clear-groups',
+    `--inh-caps=${kept}`,
+    `--ambient-caps=${kept}`,
+    `--bounding-set=${kept}`,
+  ];
 }

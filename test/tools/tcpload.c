@@ -2,10 +2,10 @@
  * A TCP client and server for tests and benchmarks, with no more cost of its own than the calls it makes.
  *
  *   tcpload serve PORT                                    echoes everything; prints "listening"
- *   tcpload churn HOST PORT CONNECTIONS CONCURRENCY RATE  connect, send 1 byte, read 1 byte, close; RATE per second, 0 = as fast as it goes
- *   tcpload hold HOST PORT CONNECTIONS                    opens them, proves each, prints "holding", keeps them until standard input ends,
- *                                                         then proves each once more
- * churn and hold print one JSON line: {"succeeded":…,"failed":…,"seconds":…,"errors":{"ECONNREFUSED":…}}; exit code 1 when any failed.
+ *   tcpload churn HOST PORT CONNECTIONS CONCURRENCY RATE  connect, send 1 byte, read 1 byte, close; RATE per second, 0
+ * = as fast as it goes tcpload hold HOST PORT CONNECTIONS                    opens them, proves each, prints "holding",
+ * keeps them until standard input ends, then proves each once more churn and hold print one JSON line:
+ * {"succeeded":…,"failed":…,"seconds":…,"errors":{"ECONNREFUSED":…}}; exit code 1 when any failed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -146,7 +146,8 @@ static void run(const struct addrinfo *address, long connections, long concurren
 	double begin = now(), next_expiry = begin + 1;
 
 	while (succeeded + failed < connections) {
-		while (started < connections && running < concurrency && (rate == 0 || started < (now() - begin) * rate)) {
+		while (started < connections && running < concurrency &&
+		       (rate == 0 || started < (now() - begin) * rate)) {
 			long failed_before = failed;
 
 			start_connection(address);
@@ -267,6 +268,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 5 && strcmp(argv[1], "hold") == 0)
 		return hold(resolve(argv[2], argv[3]), atol(argv[4]));
-	fprintf(stderr, "usage: tcpload serve PORT | churn HOST PORT CONNECTIONS CONCURRENCY RATE | hold HOST PORT CONNECTIONS\n");
+	fprintf(
+	    stderr,
+	    "usage: tcpload serve PORT | churn HOST PORT CONNECTIONS CONCURRENCY RATE | hold HOST PORT CONNECTIONS\n");
 	return 2;
 }
