@@ -43,7 +43,7 @@ build/tcpload: test/tools/tcpload.c | setup
 
 addon: setup
 	@node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
-	@V=0 node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j 2
+	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j 2
 
 lint: setup
 	tsc
@@ -59,7 +59,6 @@ test: build lint test-native test-ts kernels
 
 test-native: build
 	@$(MAKE) --no-print-directory -C native/test test
-	@$(MAKE) --no-print-directory -C native/broker test
 	@$(MAKE) --no-print-directory -C cni-plugin test
 
 test-ts: build

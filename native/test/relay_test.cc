@@ -71,7 +71,8 @@ TEST("an IPv4 client of a dual-stack listener is of family 4") {
 
 TEST("what the client sends after the server's FIN arrives") {
   Mesh mesh;
-  auto [client, app] = mesh.Pair();
+  auto pair = mesh.Pair();
+  auto &client = pair.first, &app = pair.second;
   const std::string bytes = Pattern(3'000'000, 1);
   Send(app, "greeting");
   Finish(app);
@@ -88,7 +89,8 @@ TEST("what the client sends after the server's FIN arrives") {
 
 TEST("what the server sends after the client's FIN arrives") {
   Mesh mesh;
-  auto [client, app] = mesh.Pair();
+  auto pair = mesh.Pair();
+  auto &client = pair.first, &app = pair.second;
   const std::string bytes = Pattern(3'000'000, 2);
   Send(client, "request");
   Finish(client);
@@ -115,7 +117,8 @@ TEST("a client's RST reaches the app") {
 
 TEST("an app's RST reaches the client after the bytes before it") {
   Mesh mesh;
-  auto [client, app] = mesh.Pair();
+  auto pair = mesh.Pair();
+  auto &client = pair.first, &app = pair.second;
   Send(client, "unread");
   EVENTUALLY(recv(app.get(), nullptr, 0, MSG_DONTWAIT) == 0);
   Send(app, "413");
@@ -127,7 +130,8 @@ TEST("an app's RST reaches the client after the bytes before it") {
 
 TEST("an RST from a side that takes no more bytes is seen") {
   Mesh mesh;
-  auto [client, app] = mesh.Pair();
+  auto pair = mesh.Pair();
+  auto &client = pair.first, &app = pair.second;
   SetNonBlocking(client, true);
   const std::string bytes(1 << 20, 'x');
   EVENTUALLY(send(client.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0);

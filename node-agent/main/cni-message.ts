@@ -11,7 +11,7 @@ export function encodeMessage(content: unknown): Buffer {
   return Buffer.concat([length, body]);
 }
 
-/** Rejects when the signal aborts, as it must when the socket closes; resolves to undefined for a message that is too long. */
+/** Rejects when the connection ends or the signal aborts; resolves to undefined for a message that is too long. */
 export async function readMessage(
   socket: Socket,
   maximumBytes: number,
@@ -24,8 +24,10 @@ export async function readMessage(
 
 async function readBytes(socket: Socket, count: number, signal: AbortSignal): Promise<Buffer> {
   for (;;) {
-    const bytes = socket.read(count) as Buffer | null; // null until there are so many, fewer once the other side has ended
+    const bytes = socket.read(count) as Buffer | null;
     if (bytes?.length === count) return bytes;
+    // Once the other side has ended, read() gives what is left, and 'readable' comes again and again.
+    if (bytes !== null || socket.readableEnded) throw new Error('the connection ended within a message');
     await once(socket, 'readable', { signal });
   }
 }

@@ -28,7 +28,7 @@ export type Variables = Readonly<Record<string, string | undefined>>;
 /** Runs the plugin as a container runtime does; a variable that is undefined is not set. */
 export async function runPlugin(variables: Variables, stdin: string | Uint8Array): Promise<Outcome> {
   const begun = performance.now();
-  const child = spawn(binary, [], { env: variables as NodeJS.ProcessEnv, timeout: killAfterMs, killSignal: 'SIGKILL' });
+  const child = spawn(binary, [], { env: variables, timeout: killAfterMs, killSignal: 'SIGKILL' });
   const output = [child.stdout, child.stderr].map(async (stream) => {
     const chunks: Buffer[] = [];
     for await (const chunk of stream) chunks.push(chunk as Buffer);
