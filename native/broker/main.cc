@@ -1,78 +1,79 @@
-// weft-broker --socket PATH [--worker-uid UID]: listens at PATH until it has nothing more to do.
+// weft-broker --socket PATH --worker-uid UID: listens at PATH until it has nothing more to do.
+
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <optional>
-#include <string_view>
-#include <system_error>
+#include <string>
 
 #include "broker.h"
-#include "log.h"
 #include "privileges.h"
-#include "socket_file.h"
 
-namespace weft::broker {
 namespace {
 
-struct Options {
-  std::string_view socket;
-  uid_t worker_uid = 0;
-};
+using weft::broker::Descriptor;
 
-std::optional<Options> ReadOptions(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string_view name = argv[i];
-    if (i + 1 == argc) return std::nullopt;
-    const std::string_view value = argv[i + 1];
-    if (name == "--socket") {
-      options.socket = value;
-    } else if (name == "--worker-uid") {
-      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), options.worker_uid);
-      if (error != std::errc() || end != value.data() + value.size()) return std::nullopt;
-    } else {
-      return std::nullopt;
-    }
-  }
-  if (options.socket.empty()) return std::nullopt;
-  return options;
+constexpr int kBacklog = 128;
+
+int Fail(const std::string& what) {
+  fprintf(stderr, "{\"component\":\"broker\",\"level\":\"error\",\"msg\":\"%s: %s\"}\n", what.c_str(), strerror(errno));
+  return 1;
 }
 
-// There is no PR_SET_PDEATHSIG, as the broker outlives main, and so it does main's terminal.
-void PrepareProcess() {
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGCHLD, SIG_IGN);  // the kernel reaps provers (sigaction(2), NOTES)
-  signal(SIGINT, SIG_IGN);
-  signal(SIGHUP, SIG_IGN);
+// Anybody may connect; the broker asks the kernel who it is (SO_PEERCRED).
+Descriptor Listen(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return {};
+  }
+  memcpy(address.sun_path, path.data(), path.size());
+  Descriptor listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  unlink(path.c_str());
+  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      chmod(path.c_str(), 0666) != 0 || listen(listener.get(), kBacklog) != 0) {
+    return {};
+  }
+  return listener;
+}
+
+void RaiseDescriptorLimit() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int Main(int argc, char** argv) {
-  const std::optional<Options> options = ReadOptions(argc, argv);
-  if (!options) {
-    fprintf(stderr, "usage: weft-broker --socket PATH [--worker-uid UID]\n");
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string path;
+  uid_t worker_uid = 0;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (strcmp(argv[i], "--socket") == 0) path = argv[i + 1];
+    if (strcmp(argv[i], "--worker-uid") == 0) worker_uid = static_cast<uid_t>(strtoul(argv[i + 1], nullptr, 10));
+  }
+  if (path.empty()) {
+    fprintf(stderr, "usage: weft-broker --socket PATH --worker-uid UID\n");
     return 2;
   }
-  PrepareProcess();
-  try {
-    const SocketFile socket{std::string(options->socket)};
-    GiveUpCapabilities();
-    Broker(socket.descriptor(), options->worker_uid).Run();
-  } catch (const std::exception& error) {
-    Log(Level::kError, "the broker ends", {{"error", error.what()}});
-    return 1;
-  }
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_IGN);  // provers are reaped by the kernel
+  signal(SIGINT, SIG_IGN);   // it outlives main, also main's terminal
+  signal(SIGHUP, SIG_IGN);
+  RaiseDescriptorLimit();
+  Descriptor listener = Listen(path);
+  if (!listener) return Fail("cannot listen on " + path);
+  if (!weft::broker::KeepOnlyNeededCapabilities()) return Fail("cannot give up capabilities");
+  weft::broker::Broker(std::move(listener), worker_uid).Run();
+  unlink(path.c_str());
   return 0;
 }
-
-}  // namespace
-}  // namespace weft::broker
-
-int main(int argc, char** argv) { return weft::broker::Main(argc, argv); }
