@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs';
+
+const ticksPerSecond = 100; // USER_HZ, which is 100 on every architecture that Linux still knows
+const pageBytes = 4096;
+
+/** User and system time of the processes so far, in seconds (proc(5), stat fields 14 and 15). */
+export function cpuSeconds(pids: readonly number[]): number {
+  const ticks = pids.map((pid) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  });
+  return ticks.reduce((sum, value) => sum + value, 0) / ticksPerSecond;
+}
+
+export function residentBytes(pids: readonly number[]): number {
+  return pids.reduce(
+    (sum, pid) => sum + Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * pageBytes,
+    0,
+  );
+}
+
+export function processesOf(cgroup: string): number[] {
+  return readFileSync(`${cgroup}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number);
+}
