@@ -271,6 +271,8 @@ void Broker::FinishProof(int descriptor) {
   const auto peer = peers_.find(proof->second.peer);
   if (peer != peers_.end())
     Send(*peer->second, Proved{Type::kProved, proof->second.pod, result.error, result.source_port});
+  // The child still holds a copy of the pipe for a while, so closing ours would not take it out of the epoll set.
+  Watch(descriptor, 0, EPOLL_CTL_DEL);
   proofs_.erase(proof);
 }
 
@@ -305,7 +307,10 @@ void Broker::ForEachWorker(Visit visit) {
 }
 
 void Broker::RemoveBrokenPeers() {
-  std::erase_if(peers_, [](const auto& entry) { return entry.second->broken; });
+  std::erase_if(peers_, [this](const auto& entry) {
+    if (entry.second->broken) Watch(entry.first, 0, EPOLL_CTL_DEL);  // a prover may hold a copy
+    return entry.second->broken;
+  });
 }
 
 }  // namespace weft::broker

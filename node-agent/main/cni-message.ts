@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
 
 const lengthBytes = 4;
@@ -11,23 +10,29 @@ export function encodeMessage(content: unknown): Buffer {
   return Buffer.concat([length, body]);
 }
 
-/** Rejects when the connection ends or the signal aborts; resolves to undefined for a message that is too long. */
-export async function readMessage(
-  socket: Socket,
-  maximumBytes: number,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const length = (await readBytes(socket, lengthBytes, signal)).readUInt32BE(0);
-  if (length > maximumBytes) return undefined;
-  return length === 0 ? '' : (await readBytes(socket, length, signal)).toString();
-}
-
-async function readBytes(socket: Socket, count: number, signal: AbortSignal): Promise<Buffer> {
-  for (;;) {
-    const bytes = socket.read(count) as Buffer | null;
-    if (bytes?.length === count) return bytes;
-    // Once the other side has ended, read() gives what is left, and 'readable' comes again and again.
-    if (bytes !== null || socket.readableEnded) throw new Error('the connection ended within a message');
-    await once(socket, 'readable', { signal });
-  }
+/** Resolves to undefined for a message that is too long; rejects when the connection closes before the message ends. */
+export function readMessage(socket: Socket, maximumBytes: number): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let received = 0;
+    let length: number | undefined;
+    const finish = (message: string | undefined): void => {
+      socket.off('data', onData).resume(); // goes on reading, or nobody would learn that the other side went away
+      resolve(message);
+    };
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      received += chunk.length;
+      if (received >= lengthBytes) length ??= Buffer.concat(chunks).readUInt32BE(0);
+      if (length === undefined) return;
+      if (length > maximumBytes) finish(undefined);
+      else if (received >= lengthBytes + length) {
+        finish(Buffer.concat(chunks).toString('utf8', lengthBytes, lengthBytes + length));
+      }
+    };
+    socket.on('data', onData);
+    socket.once('close', () => {
+      reject(new Error('the connection closed within a message'));
+    });
+  });
 }

@@ -101,7 +101,7 @@ export class CniServer {
   }
 
   async #answer(socket: Socket, signal: AbortSignal): Promise<void> {
-    const message = await readMessage(socket, maximumRequestBytes, signal);
+    const message = await readMessage(socket, maximumRequestBytes);
     const error =
       message === undefined
         ? new CniError('invalidConfig', `the request is longer than ${maximumRequestBytes} bytes`)

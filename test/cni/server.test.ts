@@ -1,4 +1,4 @@
-/** The plugin and the agent's server together, and what the server does with peers that are not the plugin. */
+/** The plugin and the agent's server together. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { test } from 'node:test';

@@ -9,7 +9,7 @@ import type { CommandOptions, CommandResult } from './command.ts';
 import { must, run } from './command.ts';
 import type { Lab } from './lab.ts';
 import { labFolder, labPrefix, nodeNetns, nodePins } from './layout.ts';
-import { inNamespaceAndCgroup, LabPod } from './pod.ts';
+import { inNamespaceAndCgroup, LabPod, withoutAddressDetection } from './pod.ts';
 import type { PodSpec } from './pod.ts';
 
 const debianPlugins = '/usr/lib/cni';
@@ -63,22 +63,14 @@ export class LabNode {
     }
     const port = `n${this.index}`;
     must('ip', 'netns', 'add', this.netns);
+    const forwarding = ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'];
+    must('nsenter', `--net=/run/netns/${this.netns}`, 'sysctl', '-qw', ...forwarding, ...withoutAddressDetection);
     must('ip', '-n', this.netns, 'link', 'set', 'lo', 'up');
     must('ip', 'link', 'add', port, 'netns', switchNetns, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', this.netns);
     must('ip', '-n', switchNetns, 'link', 'set', port, 'master', 'br0', 'up');
     must('ip', '-n', this.netns, 'addr', 'add', `${this.address}/24`, 'dev', 'eth0');
     must('ip', '-n', this.netns, '-6', 'addr', 'add', `fd30::${this.index + 10}/64`, 'dev', 'eth0', 'nodad');
     must('ip', '-n', this.netns, 'link', 'set', 'eth0', 'up');
-    must(
-      'nsenter',
-      `--net=/run/netns/${this.netns}`,
-      'sysctl',
-      '-qw',
-      'net.ipv4.ip_forward=1',
-      'net.ipv6.conf.all.forwarding=1',
-      'net.ipv6.conf.all.accept_dad=0',
-      'net.ipv6.conf.default.accept_dad=0',
-    );
   }
 
   routeTo(other: LabNode): void {

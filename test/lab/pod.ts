@@ -26,6 +26,9 @@ export interface ProcessOptions extends CommandOptions {
   readonly capabilities?: readonly string[];
 }
 
+/** Duplicate address detection would make a new address wait for a second or two (RFC 4862, 5.4). */
+export const withoutAddressDetection = ['net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0'];
+
 const nobody = '65534';
 
 /** A pod: a network namespace made by the CNI chain, a cgroup as the kubelet lays it out, and a process that holds both. */
@@ -67,6 +70,7 @@ export class LabPod {
     this.node.lab.objects.setPod(this);
     if (this.spec.hostNetwork !== true) {
       must('ip', 'netns', 'add', this.netns);
+      must('nsenter', `--net=/run/netns/${this.netns}`, 'sysctl', '-qw', ...withoutAddressDetection);
       must('ip', '-n', this.netns, 'link', 'set', 'lo', 'up'); // container runtimes do it with the loopback plugin
       try {
         const result = await this.node.cni.add(this.container);

@@ -39,7 +39,9 @@ def dial():
     if kind == "mark-zero":
         sock.setsockopt(socket.SOL_SOCKET, SO_MARK, 0)
     if kind == "fastopen":
+        sock.settimeout(None)  # a socket with a timeout is non-blocking, and without a cookie that is EINPROGRESS
         sock.sendto(b"hello", MSG_FASTOPEN, destination)
+        sock.settimeout(4)
     elif kind in ("nonblocking", "device-late", "mark-zero-late"):
         sock.setblocking(False)
         sock.connect_ex(destination)

@@ -1,5 +1,6 @@
 """Tells every client as whom accept() and getpeername() show it. Usage: whoami.py ADDRESS PORT [udp]; prints "listening"."""
 
+import contextlib
 import json
 import socket
 import sys
@@ -10,7 +11,7 @@ family = socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def answer(connection, accepted):
-    with connection:
+    with connection, contextlib.suppress(OSError):  # a client that goes away is no news
         connection.sendall(json.dumps({"accept": accepted[:2], "getpeername": connection.getpeername()[:2]}).encode())
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(5)
