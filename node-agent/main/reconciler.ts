@@ -36,7 +36,7 @@ export interface Sandbox {
 }
 
 const sweepIntervalMs = 1000;
-const retryNotMeshableMs = 60_000; // each attempt captures the pod for a moment, so it must not be tried at every sweep
+const retryNotMeshableMs = 2000; // each attempt captures the pod for a moment, so it must not be tried at every sweep
 
 /**
  * Brings what is captured to what the objects ask for. Everything that happens to one pod goes through one queue, so a CNI call and a

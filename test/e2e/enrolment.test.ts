@@ -99,16 +99,6 @@ describe('enrolment', () => {
     await pod.delete();
   });
 
-  test('100 running pods of a namespace join', async () => {
-    const pods = await Promise.all(
-      Array.from({ length: 100 }, (_, index) => node.addPod({ name: `many${index}`, namespace: 'many' })),
-    );
-    lab.objects.setNamespace({ name: 'many', labels: { 'weft.dev/mesh': 'enabled' } });
-    await waitUntil(() => pods.every(({ spec }) => isIn(spec.name)), 20_000, 'all are in the mesh');
-    for (const pod of pods) await pod.delete();
-    await waitUntil(() => enrolledPods() === 0, 5000, 'all have left');
-  });
-
   test('200 ADD and DEL leave no descriptor, map entry, link or route behind', async () => {
     const count = (): object => ({
       descriptors: agentDescriptors(),
@@ -158,14 +148,6 @@ describe('enrolment', () => {
     const line = await agent.waitForLine((candidate) => candidate.msg.includes('more.yaml'), 3000);
     assert.match(line.msg, /more\.yaml:\d+: metadata\.name must be a string/);
   });
-
-  function isIn(name: string): boolean {
-    return agent.lines.some((line) => line['pod'] === name && line.msg.endsWith('joined the mesh'));
-  }
-
-  function enrolledPods(): number {
-    return mapEntries(node, 'pods');
-  }
 
   function agentDescriptors(): number[] {
     const pids = readFileSync(join(node.agentCgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
