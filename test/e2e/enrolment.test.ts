@@ -51,13 +51,13 @@ describe('enrolment', () => {
     const whileIn = await hold(outsider, pod.ipv4, 9000, 50);
 
     lab.objects.setNamespace({ name: 'plain' });
-    await agent.waitForLine((line) => line['pod'] === 'runner' && line.msg === 'pod left the mesh', 3000);
+    await agent.waitForLine((line) => line['pod'] === 'runner' && line.msg === 'pod left the mesh', 15_000);
     const free = await dial(pod, 'plain', outsider.ipv4, 8080);
     assert.deepEqual(free.server?.accept, free.local);
     for (const connections of [inbound, outbound, whileIn]) assert.deepEqual((await connections.finish()).errors, {});
     await waitUntil(
       async () => (await pod.run(['sh', '-c', 'ip rule; ip route show table all; ip -6 rule'])).stdout === before,
-      3000,
+      15_000,
       'routes and rules as before',
     );
     await pod.delete();
@@ -66,7 +66,7 @@ describe('enrolment', () => {
   test('a pod whose agent misses an annotation keeps what it had: the error names annotation and token', async () => {
     const annotations = { 'config.linkerd.io/skip-outbound-ports': '80,many' };
     const pod = await node.addPod({ name: 'typo', namespace: 'shop', annotations });
-    const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E107', 3000);
+    const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E107', 15_000);
     assert.match(String(line['error']), /skip-outbound-ports.*many/);
     await pod.delete();
   });
@@ -77,7 +77,7 @@ describe('enrolment', () => {
     must('bpftool', 'cgroup', 'attach', lab.cgroup, 'connect4', 'pinned', pin, 'multi');
     try {
       const pod = await node.addPod({ name: 'translated', namespace: 'shop' });
-      const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E103', 6000);
+      const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E103', 15_000);
       assert.equal(line['pod'], 'shop/translated');
       assert.match(String(line['error']), /foreign_lb4/);
       await pod.delete();
@@ -92,7 +92,7 @@ describe('enrolment', () => {
       'table inet x {\nchain c {\ntype filter hook prerouting priority raw\ntcp dport 61000-65535 drop\n}\n}\n';
     assert.equal((await pod.run(['nft', '-f', '-'], { input: rules })).code, 0);
     lab.objects.setPod(pod, { labels: { 'weft.dev/mesh': 'enabled' } });
-    const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E102', 6000);
+    const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E102', 15_000);
     assert.equal(line['pod'], 'plain/sandboxed');
     const dialed = await dial(pod, 'plain', outsider.ipv4, 8080);
     assert.deepEqual(dialed.server?.accept, dialed.local);
@@ -111,7 +111,7 @@ describe('enrolment', () => {
       await pod.delete();
     };
     for (let index = 0; index < 5; index++) await cycle(`warm${index}`);
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await new Promise((resolve) => setTimeout(resolve, 15_000));
     const before = count();
     for (let index = 0; index < 200; index++) await cycle(`cycle${index}`);
     await waitUntil(
@@ -145,7 +145,7 @@ describe('enrolment', () => {
   test('a bad manifest is reported with file, line and field, and what stood there before stays', async () => {
     const file = join(lab.objects.folder, 'more.yaml');
     writeFileSync(file, 'kind: Namespace\nmetadata: {name: extra}\n---\nkind: Namespace\nmetadata: {name: 7}\n');
-    const line = await agent.waitForLine((candidate) => candidate.msg.includes('more.yaml'), 3000);
+    const line = await agent.waitForLine((candidate) => candidate.msg.includes('more.yaml'), 15_000);
     assert.match(line.msg, /more\.yaml:\d+: metadata\.name must be a string/);
   });
 

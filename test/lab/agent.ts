@@ -80,7 +80,7 @@ export class LabAgent {
     }
   }
 
-  enrolled(podName: string, deadlineMs = 5000): Promise<AgentLine> {
+  enrolled(podName: string, deadlineMs = 15_000): Promise<AgentLine> {
     return this.waitForLine((line) => line['pod'] === podName && line.msg.endsWith('joined the mesh'), deadlineMs);
   }
 
