@@ -3,7 +3,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 
 import { parseDuration } from '../mesh/duration.ts';
-import { WeftError } from './errors.ts';
+import { WeftError } from '../mesh/errors.ts';
 
 /** How the workers carry connections. Times in milliseconds; 0 means none. */
 export interface RelayConfig {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { AddPodMessage, BrokerAnswer, ProveMessage } from './broker-protocol.ts';
 import * as protocol from './broker-protocol.ts';
 import type { BrokerConnection, NativeAddon } from './native.ts';

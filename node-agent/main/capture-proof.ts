@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { formatAddress } from '../../mesh/address.ts';
 import type { Capture } from '../../native/capture.d.ts';
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { Broker } from './broker.ts';
 import type { EnrolledPod } from './enrolled-pods.ts';
 import type { Direction, MessageToWorker } from '../worker/messages.ts';

@@ -2,7 +2,7 @@ import { renameSync, rmSync, statSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { Logger } from '../log.ts';
 import { CniError } from './cni-errors.ts';
 import { encodeMessage, readMessage } from './cni-message.ts';

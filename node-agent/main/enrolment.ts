@@ -1,5 +1,5 @@
 import type { Capture } from '../../native/capture.d.ts';
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { Broker } from './broker.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
 import type { NativeAddon } from './native.ts';

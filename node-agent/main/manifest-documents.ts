@@ -1,7 +1,7 @@
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { isIP } from 'node:net';
 
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { SourceNamespace, SourcePod } from './object-source.ts';
 
 export interface ManifestDocuments {

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { ManifestDocuments } from './manifest-documents.ts';
 import { readDocuments } from './manifest-documents.ts';
 import { FolderWatcher } from './manifests-watcher.ts';

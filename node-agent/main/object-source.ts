@@ -1,5 +1,5 @@
 import type { NamespaceFacts, PodFacts } from '../../mesh/enrolment.ts';
-import type { WeftError } from '../errors.ts';
+import type { WeftError } from '../../mesh/errors.ts';
 
 export type SourceNamespace = NamespaceFacts;
 

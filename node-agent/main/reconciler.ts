@@ -2,7 +2,7 @@ import { judgeEnrolment } from '../../mesh/enrolment.ts';
 import type { Skips } from '../../mesh/skips.ts';
 import { parseSkips } from '../../mesh/skips.ts';
 import { parseAddress } from '../../mesh/address.ts';
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
 import type { Enrolment } from './enrolment.ts';
 import type { KeyedQueue } from './keyed-queue.ts';

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-import { WeftError } from '../errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 
 /**
  * Becomes `uid`, user and group, without capabilities. Leaving user 0 clears them (capabilities(7)); the check is for a start in

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { formatAddress } from '../../mesh/address.ts';
 import { CniError } from '../../node-agent/main/cni-errors.ts';
 import { writeNamespacesFile } from '../../node-agent/main/namespaces-file.ts';
-import { WeftError } from '../../node-agent/errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import { silentLog, startAgent } from './agents.ts';
 import { Runtime } from './plugin.ts';
 
