@@ -271,8 +271,7 @@ void Broker::FinishProof(int descriptor) {
   const auto peer = peers_.find(proof->second.peer);
   if (peer != peers_.end())
     Send(*peer->second, Proved{Type::kProved, proof->second.pod, result.error, result.source_port});
-  // The child still holds a copy of the pipe for a while, so closing ours would not take it out of the epoll set.
-  Watch(descriptor, 0, EPOLL_CTL_DEL);
+  Watch(descriptor, 0, EPOLL_CTL_DEL);  // another prover may hold a copy for a moment
   proofs_.erase(proof);
 }
 
@@ -308,7 +307,7 @@ void Broker::ForEachWorker(Visit visit) {
 
 void Broker::RemoveBrokenPeers() {
   std::erase_if(peers_, [this](const auto& entry) {
-    if (entry.second->broken) Watch(entry.first, 0, EPOLL_CTL_DEL);  // a prover may hold a copy
+    if (entry.second->broken) Watch(entry.first, 0, EPOLL_CTL_DEL);  // likewise
     return entry.second->broken;
   });
 }

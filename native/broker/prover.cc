@@ -6,9 +6,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -45,9 +46,20 @@ ProofResult Dial(const Prove& request) {
   return {error == ECONNRESET ? 0 : error, source_port};
 }
 
-// Between fork() and _exit() of a single-threaded process everything is allowed that holds no descriptor of others
-// open.
+// A copy of a socket that the broker or a worker closes meanwhile would keep its connection, or its peer, waiting.
+void CloseAllBut(std::array<int, 3> kept) {
+  std::ranges::sort(kept);
+  unsigned next = STDERR_FILENO + 1;
+  for (const int descriptor : kept) {
+    const auto place = static_cast<unsigned>(descriptor);
+    if (place > next) close_range(next, place - 1, 0);
+    next = std::max(next, place + 1);
+  }
+  close_range(next, ~0U, 0);
+}
+
 [[noreturn]] void RunChild(const Prove& request, int netns, int cgroup_processes, int result) {
+  CloseAllBut({netns, cgroup_processes, result});
   const uint32_t deadline_seconds = std::min<uint32_t>(request.deadline_ms, 60000) / 1000 + 2;
   alarm(deadline_seconds);
   ProofResult outcome{};

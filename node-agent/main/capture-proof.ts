@@ -14,6 +14,11 @@ const proofPort = 9;
 const proofAddressV4 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254, 117, 0);
 const proofAddressV6 = Uint8Array.of(0xfd, 0x77, 0x65, 0x66, 0x74, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 
+const maximumAttempts = 3;
+
+/** Resolves to what went wrong, or undefined where the connection was made. */
+type Dial = () => Promise<string | undefined>;
+
 export interface CaptureProofDependencies {
   readonly capture: Capture;
   /** The one that runs now. */
@@ -41,12 +46,13 @@ export class CaptureProof {
     this.#waiting.get(`${pod} ${direction}`)?.();
   }
 
+  /** Dials more than once: a pod whose proof fails leaves the mesh, which a busy node or one lost packet must not bring about. */
   async run(pod: EnrolledPod, listenerPort: number): Promise<WeftError | undefined> {
     this.#with.tellWorkers({ type: 'expect-proof', pod: pod.id });
     try {
-      const outbound = await this.#dialed(pod, 'outbound', () => this.#dialFromPod(pod));
+      const outbound = await this.#attempt(pod, 'outbound', () => this.#dialFromPod(pod));
       if (outbound !== undefined) return this.#explainOutbound(pod, outbound);
-      const inbound = await this.#dialed(pod, 'inbound', () => this.#dialPod(pod, listenerPort));
+      const inbound = await this.#attempt(pod, 'inbound', () => this.#dialPod(pod, listenerPort));
       return inbound === undefined
         ? undefined
         : new WeftError(
@@ -58,12 +64,17 @@ export class CaptureProof {
     }
   }
 
-  /** Resolves to what went wrong, or undefined once a worker has reported the connection. */
-  async #dialed(
-    pod: EnrolledPod,
-    direction: Direction,
-    dial: () => Promise<string | undefined>,
-  ): Promise<string | undefined> {
+  /** Resolves to what went wrong at last, or undefined once a worker has reported the connection. */
+  async #attempt(pod: EnrolledPod, direction: Direction, dial: Dial): Promise<string | undefined> {
+    let failure: string | undefined;
+    for (let attempt = 0; attempt < maximumAttempts; attempt++) {
+      failure = await this.#dialed(pod, direction, dial);
+      if (failure === undefined) return undefined;
+    }
+    return failure;
+  }
+
+  async #dialed(pod: EnrolledPod, direction: Direction, dial: Dial): Promise<string | undefined> {
     const key = `${pod.id} ${direction}`;
     const { promise: arrival, resolve } = Promise.withResolvers<undefined>();
     this.#waiting.set(key, () => resolve(undefined));
@@ -73,12 +84,12 @@ export class CaptureProof {
         once: true,
       });
     });
+    const dialing = dial().catch((error: unknown) => String(error));
     try {
-      const failure = dial();
-      const dialFailed = failure.then((error) => error ?? arrival);
-      return await Promise.race([arrival, dialFailed, timedOut]);
+      return await Promise.race([arrival, dialing.then((failure) => failure ?? arrival), timedOut]);
     } finally {
       this.#waiting.delete(key);
+      await dialing; // a late answer must not be taken for that of the next attempt
     }
   }
 

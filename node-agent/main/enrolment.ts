@@ -30,6 +30,7 @@ export interface EnrolmentDependencies {
 }
 
 const maximumPods = 1024; // WEFT_MAX_PODS of bpf/weft.h
+const maximumId = 0xffff_ffff;
 
 /**
  * Takes pods into the kernel's capture and out of it. Calls for one pod must not overlap: the reconciler queues them.
@@ -40,6 +41,7 @@ const maximumPods = 1024; // WEFT_MAX_PODS of bpf/weft.h
 export class Enrolment {
   readonly #with: EnrolmentDependencies;
   readonly #usedIds = new Set<number>();
+  #lastId = 0;
 
   constructor(dependencies: EnrolmentDependencies) {
     this.#with = dependencies;
@@ -47,7 +49,10 @@ export class Enrolment {
 
   /** Ids that the pinned maps hold from an earlier process. */
   reserveIds(ids: Iterable<number>): void {
-    for (const id of ids) this.#usedIds.add(id);
+    for (const id of ids) {
+      this.#usedIds.add(id);
+      this.#lastId = Math.max(this.#lastId, id);
+    }
   }
 
   releaseIds(ids: Iterable<number>): void {
@@ -217,14 +222,16 @@ export class Enrolment {
     return false;
   }
 
+  /** Ids come back only after all others: what a worker is told of a pod reaches it by two channels, so it may come after the pod is gone. */
   #takeId(): number {
-    for (let id = 1; id <= maximumPods; id++) {
-      if (!this.#usedIds.has(id)) {
-        this.#usedIds.add(id);
-        return id;
-      }
+    if (this.#usedIds.size >= maximumPods) {
+      throw new WeftError('WEFT-E106', `this node already has ${maximumPods} pods in the mesh`);
     }
-    throw new WeftError('WEFT-E106', `this node already has ${maximumPods} pods in the mesh`);
+    do {
+      this.#lastId = this.#lastId === maximumId ? 1 : this.#lastId + 1;
+    } while (this.#usedIds.has(this.#lastId));
+    this.#usedIds.add(this.#lastId);
+    return this.#lastId;
   }
 
   #forgetId(id: number): void {

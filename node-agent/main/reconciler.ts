@@ -36,7 +36,14 @@ export interface Sandbox {
 }
 
 const sweepIntervalMs = 1000;
-const retryNotMeshableMs = 2000; // each attempt captures the pod for a moment, so it must not be tried at every sweep
+// Each attempt captures the pod for a moment.
+const firstRetryMs = 2000;
+const longestRetryMs = 5 * 60_000;
+
+interface Retry {
+  readonly at: number;
+  readonly afterMs: number;
+}
 
 /**
  * Brings what is captured to what the objects ask for. Everything that happens to one pod goes through one queue, so a CNI call and a
@@ -45,7 +52,7 @@ const retryNotMeshableMs = 2000; // each attempt captures the pod for a moment, 
 export class Reconciler {
   readonly #with: ReconcilerDependencies;
   readonly #notMeshable = new Map<string, string>();
-  readonly #retryAt = new Map<string, number>();
+  readonly #retries = new Map<string, Retry>();
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(dependencies: ReconcilerDependencies) {
@@ -121,7 +128,7 @@ export class Reconciler {
         });
       }
     }
-    for (const uid of this.#retryAt.keys()) if (!known.pods.has(uid)) this.#forget(uid);
+    for (const uid of this.#retries.keys()) if (!known.pods.has(uid)) this.#forget(uid);
     for (const pod of pods.values()) {
       if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
         void queue.run(pod.uid, () => {
@@ -140,7 +147,7 @@ export class Reconciler {
     this.#with.queue
       .run(pod.uid, task)
       .catch((error: unknown) => {
-        this.#retryAt.set(pod.uid, performance.now() + retryNotMeshableMs);
+        this.#retryLater(pod.uid);
         this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, toWeftError(error));
       })
       .finally(() => this.#queued.delete(pod.uid))
@@ -173,12 +180,12 @@ export class Reconciler {
     const failure = await enrolment.prove(pod);
     if (pods.get(pod.uid) !== pod) return;
     if (failure === undefined) {
-      this.#notMeshable.delete(pod.uid);
+      this.#forget(pod.uid);
       onEvent({ type: 'enrolled', pod, found });
       return;
     }
     enrolment.release(pod);
-    this.#retryAt.set(pod.uid, performance.now() + retryNotMeshableMs);
+    this.#retryLater(pod.uid);
     this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, failure);
   }
 
@@ -188,12 +195,18 @@ export class Reconciler {
   }
 
   #forget(uid: string): void {
-    this.#retryAt.delete(uid);
+    this.#retries.delete(uid);
     this.#notMeshable.delete(uid);
   }
 
   #mayTry(uid: string): boolean {
-    return (this.#retryAt.get(uid) ?? 0) <= performance.now();
+    return (this.#retries.get(uid)?.at ?? 0) <= performance.now();
+  }
+
+  #retryLater(uid: string): void {
+    const previous = this.#retries.get(uid);
+    const afterMs = previous === undefined ? firstRetryMs : Math.min(2 * previous.afterMs, longestRetryMs);
+    this.#retries.set(uid, { at: performance.now() + afterMs, afterMs });
   }
 
   /** Told once per reason: a sweep that fails every second is no news. */

@@ -1,7 +1,7 @@
 import type { Direction, MessageToMain } from './messages.ts';
 
 const reportIntervalMs = 100;
-const rememberMs = 1000;
+const rememberMs = 5000;
 
 interface Arrivals {
   arrivedAt: number;

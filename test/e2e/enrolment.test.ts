@@ -99,6 +99,15 @@ describe('enrolment', () => {
     await pod.delete();
   });
 
+  test('100 running pods of a namespace join', async () => {
+    const names = Array.from({ length: 100 }, (_, index) => `many${index}`);
+    const pods = await Promise.all(names.map((name) => node.addPod({ name, namespace: 'many' })));
+    lab.objects.setNamespace({ name: 'many', labels: { 'weft.dev/mesh': 'enabled' } });
+    for (const name of names) await agent.enrolled(name, 30_000);
+    for (const pod of pods) await pod.delete();
+    await waitUntil(() => mapEntries(node, 'pods') === 0, 15_000, 'all have left');
+  });
+
   test('200 ADD and DEL leave no descriptor, map entry, link or route behind', async () => {
     const count = (): object => ({
       descriptors: agentDescriptors(),
