@@ -172,12 +172,13 @@ function mapEntries(node: LabNode, map: string): number {
 }
 
 test('a lab that is killed is taken down all the same', async () => {
+  const name = `k${process.pid}`;
   const script = `
     import { Lab } from ${JSON.stringify(new URL('../lab/lab.ts', import.meta.url).href)};
-    const lab = await Lab.up({ name: 'killed', nodes: ['a'] });
+    const lab = await Lab.up({ name: ${JSON.stringify(name)}, nodes: ['a'] });
     await lab.node('a').addPod({ name: 'p', namespace: 'n' });
     process.kill(process.pid, 'SIGKILL');`;
   await run([process.execPath, '--input-type=module', '-e', script]);
   const { leftovers } = await import('../lab/teardown.ts');
-  await waitUntil(() => leftovers('killed').length === 0, 10_000, 'nothing is left');
+  await waitUntil(() => leftovers(name).length === 0, 10_000, 'nothing is left');
 });

@@ -1,0 +1,152 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { LabAgent } from '../lab/agent.ts';
+import { labFolder } from '../lab/layout.ts';
+import { Lab } from '../lab/lab.ts';
+import type { LabPod } from '../lab/pod.ts';
+import { churn, echo, hold, meshPlugin, waitUntil } from '../e2e/helpers.ts';
+import type { Result } from './report.ts';
+import { Report } from './report.ts';
+import { cpuSeconds, processesOf, residentBytes } from './processes.ts';
+
+/** What the TCP relay costs, beside HAProxy on the same pods, and what joining the mesh takes. */
+
+const gigabyte = 1e9;
+const bulkSeconds = 3;
+const connections = 8000;
+const idleConnections = 2000;
+const pairs = 3; // runs are interleaved, as the machine's speed drifts; the median counts
+
+const report = new Report('relay');
+const lab = await Lab.up({
+  nodes: ['a', 'b'],
+  meshPlugin,
+  unmeshedNodes: ['b'],
+  namespaces: [{ name: 'shop', labels: { 'weft.dev/mesh': 'enabled' } }, { name: 'plain' }],
+});
+try {
+  const node = lab.node('a');
+  const agent = await LabAgent.start(node);
+  const meshed = await node.addPod({ name: 'meshed', namespace: 'shop' });
+  const plain = await node.addPod({ name: 'plain', namespace: 'plain' });
+  const proxy = await node.addPod({ name: 'proxy', namespace: 'plain' });
+  const server = await lab.node('b').addPod({ name: 'server', namespace: 'plain' });
+  await agent.enrolled('meshed');
+  await echo(server, 9000);
+  server.spawn(['iperf3', '-s', '-p', '5201']).stdout?.resume();
+  const weft = (): number[] => processesOf(node.agentCgroup);
+
+  interface Way {
+    readonly name: string;
+    readonly client: LabPod;
+    readonly address: string;
+    readonly offset: number;
+    readonly pids: () => number[];
+  }
+  const ways: readonly Way[] = [
+    { name: 'weft', client: meshed, address: server.ipv4, offset: 0, pids: weft },
+    ...['haproxy', 'haproxy-splice'].map((name, index) => {
+      const pid = startHaproxy(proxy, server.ipv4, 100 * (index + 1), name === 'haproxy-splice');
+      return { name, client: plain, address: proxy.ipv4, offset: 100 * (index + 1), pids: () => [pid] };
+    }),
+    { name: 'none', client: plain, address: server.ipv4, offset: 0, pids: () => [] },
+  ];
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+
+  const bulk = ways.map(() => ({ cpu: [] as number[], rate: [] as number[] }));
+  const connection = ways.map(() => [] as number[]);
+  for (let pair = 0; pair < pairs; pair++) {
+    for (const [index, way] of ways.entries()) {
+      const before = cpuSeconds(way.pids());
+      const { bytes, bitsPerSecond } = await iperf(way.client, way.address, 5201 + way.offset);
+      bulk[index]?.cpu.push((cpuSeconds(way.pids()) - before) / (bytes / gigabyte));
+      bulk[index]?.rate.push(bitsPerSecond / 1e9);
+      const beforeConnections = cpuSeconds(way.pids());
+      await churn(way.client, way.address, 9000 + way.offset, connections, 32, 0);
+      connection[index]?.push(((cpuSeconds(way.pids()) - beforeConnections) / connections) * 1e6);
+    }
+  }
+  const noProxy = ways.length - 1;
+  const byWay = (values: readonly (number | null)[]): Pick<Result, 'weft' | 'peers'> => ({
+    weft: values[0] ?? null,
+    peers: Object.fromEntries(ways.slice(1).map(({ name }, index) => [name, values[index + 1] ?? null])),
+  });
+  const costs = (values: readonly number[][]): (number | null)[] =>
+    values.map((value, index) => (index === noProxy ? null : median(value)));
+  report.add({ case: 'bulk', measure: 'cpu_s_per_gb', ...byWay(costs(bulk.map(({ cpu }) => cpu))) });
+  report.add({ case: 'bulk', measure: 'gbit_per_s', ...byWay(bulk.map(({ rate }) => median(rate))) });
+  report.add({ case: 'connection', measure: 'cpu_us', ...byWay(costs(connection)) });
+
+  const idle: (number | null)[] = [];
+  for (const way of ways.slice(0, noProxy)) {
+    const before = residentBytes(way.pids());
+    const held = await hold(way.client, way.address, 9000 + way.offset, idleConnections);
+    idle.push((residentBytes(way.pids()) - before) / idleConnections);
+    await held.finish();
+  }
+  report.add({ case: 'idle', measure: 'bytes_per_connection', ...byWay([...idle, null]) });
+
+  const adds = { with: [] as number[], without: [] as number[] };
+  for (let round = 0; round < 15; round++) {
+    adds.with.push(await timeAdd('a', `with${round}`, 'shop'));
+    adds.without.push(await timeAdd('b', `without${round}`, 'plain'));
+  }
+  report.add({ case: 'cni-add', measure: 'ms', weft: median(adds.with), peers: { none: median(adds.without) } });
+
+  const many = await Promise.all(
+    Array.from({ length: 100 }, (_, index) => node.addPod({ name: `many${index}`, namespace: 'many' })),
+  );
+  const begin = performance.now();
+  lab.objects.setNamespace({ name: 'many', labels: { 'weft.dev/mesh': 'enabled' } });
+  const joined = (): Set<unknown> =>
+    new Set(agent.lines.filter(({ msg }) => msg.endsWith('joined the mesh')).map((line) => line['pod']));
+  await waitUntil(
+    () => {
+      const names = joined();
+      return many.every(({ spec }) => names.has(spec.name));
+    },
+    30_000,
+    'all 100 pods are in the mesh',
+  );
+  report.add({ case: 'enrol-100', measure: 's', weft: (performance.now() - begin) / 1000, peers: {} });
+} finally {
+  await lab.down();
+}
+report.print();
+process.exit();
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+async function timeAdd(nodeName: string, name: string, namespace: string): Promise<number> {
+  const begin = performance.now();
+  const pod = await lab.node(nodeName).addPod({ name, namespace });
+  const took = performance.now() - begin;
+  await pod.delete();
+  return took;
+}
+
+/** One thread, in the foreground; returns its pid. */
+function startHaproxy(pod: LabPod, server: string, offset: number, splice: boolean): number {
+  const path = join(labFolder(lab.name), `haproxy-${offset}.cfg`);
+  const section = (name: string, listen: number, to: number): string =>
+    `listen ${name}\n  bind :${listen + offset}\n  server s ${server}:${to}\n`;
+  writeFileSync(
+    path,
+    'global\n  nbthread 1\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n' +
+      (splice ? '  option splice-auto\n' : '') +
+      section('echo', 9000, 9000) +
+      section('bulk', 5201, 5201),
+  );
+  const child = pod.spawn(['haproxy', '-db', '-f', path]);
+  if (child.pid === undefined) throw new Error('haproxy cannot be started');
+  return child.pid; // the shell and nsenter before it have become it
+}
+
+async function iperf(client: LabPod, address: string, port: number): Promise<{ bytes: number; bitsPerSecond: number }> {
+  const { stdout } = await client.run(['iperf3', '-c', address, '-p', String(port), '-t', String(bulkSeconds), '-J']);
+  const { end } = JSON.parse(stdout) as { end: { sum_received: { bytes: number; bits_per_second: number } } };
+  return { bytes: end.sum_received.bytes, bitsPerSecond: end.sum_received.bits_per_second };
+}
