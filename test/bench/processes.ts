@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 
 const ticksPerSecond = 100; // USER_HZ, which is 100 on every architecture that Linux still knows
-const pageBytes = 4096;
 
 /** User and system time of the processes so far, in seconds (proc(5), stat fields 14 and 15). */
 export function cpuSeconds(pids: readonly number[]): number {
@@ -13,11 +12,12 @@ export function cpuSeconds(pids: readonly number[]): number {
   return ticks.reduce((sum, value) => sum + value, 0) / ticksPerSecond;
 }
 
-export function residentBytes(pids: readonly number[]): number {
-  return pids.reduce(
-    (sum, pid) => sum + Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * pageBytes,
-    0,
-  );
+/** Memory of the processes' own, without pages of files, which come and go with what code runs (proc(5), smaps_rollup). */
+export function anonymousBytes(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    return sum + Number(/^Anonymous:\s+(\d+) kB$/m.exec(rollup)?.[1]) * 1024;
+  }, 0);
 }
 
 export function processesOf(cgroup: string): number[] {

@@ -8,7 +8,7 @@ import type { LabPod } from '../lab/pod.ts';
 import { churn, echo, hold, meshPlugin, waitUntil } from '../e2e/helpers.ts';
 import type { Result } from './report.ts';
 import { Report } from './report.ts';
-import { cpuSeconds, processesOf, residentBytes } from './processes.ts';
+import { cpuSeconds, processesOf, anonymousBytes } from './processes.ts';
 
 /** What the TCP relay costs, beside HAProxy on the same pods, and what joining the mesh takes. */
 
@@ -66,9 +66,9 @@ try {
   const idle: (number | null)[] = [];
   for (const way of ways.slice(0, -1)) {
     const warm = await hold(way.client, way.address, 9000, idleConnections.warm);
-    const before = residentBytes(way.pids());
+    const before = anonymousBytes(way.pids());
     const held = await hold(way.client, way.address, 9000, idleConnections.measured);
-    idle.push((residentBytes(way.pids()) - before) / idleConnections.measured);
+    idle.push((anonymousBytes(way.pids()) - before) / idleConnections.measured);
     await warm.finish();
     await held.finish();
   }
