@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 
 #include "pod_sockets.h"
 
@@ -111,13 +112,21 @@ void Broker::Read(Peer& peer) {
         return;
       case Channel::Result::kMessage:
         if (!Handle(peer, message)) {
-          fprintf(stderr,
-                  "{\"component\":\"broker\",\"level\":\"error\",\"msg\":\"a peer sent what is no message and was cut "
-                  "off\"}\n");
+          LogCutOff();
           peer.broken = true;
         }
     }
   }
+}
+
+// Once a second at most: who sends garbage may come again at once.
+void Broker::LogCutOff() {
+  const time_t now = time(nullptr);
+  if (now == cut_off_logged_) return;
+  cut_off_logged_ = now;
+  fprintf(
+      stderr,
+      "{\"component\":\"broker\",\"level\":\"error\",\"msg\":\"a peer sent what is no message and was cut off\"}\n");
 }
 
 bool Broker::Handle(Peer& peer, Message& message) {

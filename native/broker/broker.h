@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <ctime>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +46,7 @@ class Broker {
 
   void Accept();
   void Read(Peer& peer);
+  void LogCutOff();
   bool Handle(Peer& peer, Message& message);
   bool HandleFromMain(Peer& peer, Type type, Message& message);
   bool HandleHello(Peer& peer, const Hello& hello);
@@ -68,6 +70,7 @@ class Broker {
   Descriptor epoll_, listener_, drain_timer_, listener_map_;
   uid_t worker_uid_;
   bool grace_is_over_ = false;
+  time_t cut_off_logged_ = 0;
   std::map<int, std::unique_ptr<Peer>> peers_;
   std::map<uint32_t, Pod> pods_;
   std::map<int, RunningProof> proofs_;

@@ -12,6 +12,7 @@ namespace weft::broker {
 namespace {
 
 constexpr size_t kMaximumQueue = 4096;
+constexpr size_t kMaximumQueuedDescriptors = 2048;
 constexpr size_t kMaximumMessage = 1024;
 
 }  // namespace
@@ -67,7 +68,9 @@ bool Channel::Send(std::span<const std::byte> bytes, std::span<const int> descri
   if (queue_.empty() && SendNow(bytes, descriptors)) return true;
   // ETOOMANYREFS: the peer has not taken earlier descriptors yet (RLIMIT_NOFILE bounds those in flight).
   if (queue_.empty() && errno != EAGAIN && errno != ETOOMANYREFS) return false;
-  if (queue_.size() >= kMaximumQueue) return false;
+  if (queue_.size() >= kMaximumQueue || queued_descriptors_ + descriptors.size() > kMaximumQueuedDescriptors)
+    return false;
+  queued_descriptors_ += descriptors.size();
   Message& message = queue_.emplace_back();
   message.bytes.assign(bytes.begin(), bytes.end());
   for (const int fd : descriptors) message.descriptors.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -79,6 +82,7 @@ bool Channel::Flush() {
     std::vector<int> descriptors;
     for (const Descriptor& descriptor : queue_.front().descriptors) descriptors.push_back(descriptor.get());
     if (!SendNow(queue_.front().bytes, descriptors)) return errno == EAGAIN || errno == ETOOMANYREFS;
+    queued_descriptors_ -= descriptors.size();
     queue_.pop_front();
   }
   return true;

@@ -37,6 +37,7 @@ class Channel {
 
   Descriptor socket_;
   std::deque<Message> queue_;
+  size_t queued_descriptors_ = 0;
 };
 
 template <typename T>
