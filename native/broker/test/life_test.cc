@@ -66,7 +66,7 @@ TEST("many proofs at once are all answered") {
     for (int i = 0; i < 60; i++) main.Send(ProveMessage(7, port), std::span(&processes, 1));
     for (int i = 0; i < 60; i++) CHECK_EQUAL(main.Expect<Proved>(Type::kProved).error, 0);
   }
-  CHECK_EQUAL(broker.Descriptors(), before);
+  EVENTUALLY(broker.Descriptors() == before);  // the last answer is sent before its pipe is closed
 }
 
 // A copy in a prover would keep the worker's connection open to its peer.
