@@ -9,27 +9,53 @@ export interface ConnectionRecordLayout {
   readonly pod: 4;
   /** 4 or 6: of the connection's addresses. */
   readonly family: 8;
-  /** What the client dialled: getsockname() of the accepted socket. */
+  /** What the client dialled: getsockname() of the accepted socket, or what a tunnel's peer says that its client dialled. */
   readonly localPort: 12;
   readonly remotePort: 16;
+  /** 0 captured, 1 a stream of a peer's tunnel, 2 mutual TLS of a peer that is no agent */
+  readonly origin: 20;
+  /** 0 not looked yet, 1 plaintext, 2 no bytes in time, 3 a ClientHello for serverName, 4 a ClientHello that cannot be ours */
+  readonly detected: 24;
+  /** Of the ClientHello: the number that intern() gave to that name, or 0. */
+  readonly serverName: 28;
   /** 16 bytes, network order, IPv4 as ::ffff:a.b.c.d */
   readonly localAddress: 32;
   readonly remoteAddress: 48;
-  /** Written by onConnection: 0 refuse (RST), 1 relay to the pod's app with the client's address restored, 2 relay out of the pod. */
-  readonly action: 64;
-  readonly connectTimeoutMs: 68;
+  /** Of the TCP connection that a stream came by; else as remoteAddress. */
+  readonly peerAddress: 64;
+  /** Whom the peer has proven to be: the number of its name; 0: nobody. */
+  readonly peerName: 80;
+  /**
+   * Written by onConnection: 0 refuse (RST), 1 relay to the app with the client's address restored, 2 relay out of the pod, 3 look at
+   * the first bytes and ask again, 4 hold until resume(), 5 end the mesh's TLS that was detected, 6 out over a shared connection of
+   * mutual TLS
+   */
+  readonly action: 96;
+  /** Also how long a connection is held. */
+  readonly connectTimeoutMs: 100;
   /** 0: none. Counts while no byte moves in either direction. */
-  readonly idleTimeoutMs: 72;
-  readonly destinationPort: 76;
+  readonly idleTimeoutMs: 104;
+  readonly destinationPort: 108;
   /** 16 bytes */
-  readonly destinationAddress: 80;
+  readonly destinationAddress: 112;
+  /** Action 1: where the app is, 0: in the pod that was dialled. */
+  readonly appPod: 128;
+  /** Actions 5 and 6: number of the credentials that we show. */
+  readonly credentials: 132;
+  /** Action 6: whom the peer has to prove to be, by number. */
+  readonly expectedName: 136;
+  /** Action 6: no other workload's tunnel is used, whatever its address. */
+  readonly workload: 140;
+  /** Action 3 */
+  readonly detectTimeoutMs: 144;
   /** Read by onClose: index into CloseReason. */
-  readonly reason: 96;
-  readonly errno: 100;
+  readonly reason: 160;
+  /** Of a system call; where the reason is 'tls-failed', index into TlsFailure. */
+  readonly errno: 164;
   /** f64 each */
-  readonly bytesToUpstream: 104;
-  readonly bytesToClient: 112;
-  readonly durationMs: 120;
+  readonly bytesToUpstream: 168;
+  readonly bytesToClient: 176;
+  readonly durationMs: 184;
 }
 
 /** Both sides closed; a side sent RST; connect failed or took too long; nothing moved for idleTimeoutMs; refused; engine closed. */
@@ -42,7 +68,8 @@ export type CloseReason =
   | 'idle-timeout'
   | 'refused'
   | 'shutdown'
-  | 'error';
+  | 'error'
+  | 'tls-failed';
 
 export interface EngineOptions {
   /** Path of the netns broker's socket. */
@@ -54,11 +81,11 @@ export interface EngineOptions {
   /** Pipes that may exist at once and their size in bytes: the bound of what is in flight. */
   pipes: number;
   pipeBytes: number;
-  /** At least 128 bytes, laid out as ConnectionRecordLayout. */
+  /** At least 192 bytes, laid out as ConnectionRecordLayout. */
   record: ArrayBuffer;
   onListener(pod: number, port: number, ipv4: Uint8Array, ipv6: Uint8Array): void;
   onListenerGone(pod: number): void;
-  /** Asked once per connection. */
+  /** Asked once per connection, and once more where the answer was to look at the first bytes. */
   onConnection(): void;
   /** Told once per connection. */
   onClose(): void;
@@ -78,6 +105,12 @@ export interface EngineStatistics {
 
 export interface Engine {
   statistics(): EngineStatistics;
+  /** The number by which records call a name. It stays. */
+  intern(name: string): number;
+  /** Whom the ClientHello that was classified last asks for. */
+  serverName(): string;
+  /** Decides on a connection that was held, by what stands in the record. False: it has ended meanwhile. */
+  resume(connection: number): boolean;
   /** Stops accepting. Open connections go on. */
   stopAccepting(): void;
   /** Resets every connection and releases everything. */

@@ -38,8 +38,11 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     const v8::Local<v8::Object> object = Nan::NewInstance(Nan::GetFunction(type).ToLocalChecked()).ToLocalChecked();
     auto* wrapper = new EngineObject(options);
     wrapper->Wrap(object);  // collected with the object from here on
-    wrapper->Open(options);
+    wrapper->Start(options);
     Nan::SetMethod(object, "statistics", Statistics);
+    Nan::SetMethod(object, "intern", Intern);
+    Nan::SetMethod(object, "serverName", ServerName);
+    Nan::SetMethod(object, "resume", Resume);
     Nan::SetMethod(object, "stopAccepting", StopAccepting);
     Nan::SetMethod(object, "close", Close);
     return object;
@@ -55,7 +58,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
         on_broker_lost_(Callback(options, "onBrokerLost")) {
     const v8::Local<v8::Value> record = Property(options, "record");
     if (!record->IsArrayBuffer() || record.As<v8::ArrayBuffer>()->ByteLength() < sizeof(ConnectionRecord)) {
-      throw std::invalid_argument("record must be an ArrayBuffer of at least 128 bytes");
+      throw std::invalid_argument("record must be an ArrayBuffer of at least 192 bytes");
     }
     record_ = record.As<v8::ArrayBuffer>()->GetBackingStore();
   }
@@ -69,7 +72,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     return Function(isolate_, value.As<v8::Function>());
   }
 
-  void Open(v8::Local<v8::Object> options) {
+  void Start(v8::Local<v8::Object> options) {
     core::EngineOptions engine_options;
     engine_options.broker_path = StringProperty(options, "brokerPath");
     engine_options.slot = UnsignedProperty(options, "slot");
@@ -163,9 +166,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
   // statistics(): EngineStatistics
   static NAN_METHOD(Statistics) {
     Guarded([&] {
-      const EngineObject& self = Self(info);
-      if (!self.engine_) throw std::runtime_error("the engine is closed");
-      const core::EngineStatistics statistics = self.engine_->statistics();
+      const core::EngineStatistics statistics = Self(info).Open().statistics();
       const v8::Local<v8::Object> result = Nan::New<v8::Object>();
       Set(result, "connections", Nan::New(statistics.connections));
       Set(result, "accepted", Nan::New(static_cast<double>(statistics.accepted)));
@@ -173,6 +174,33 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
       Set(result, "listeners", Nan::New(statistics.listeners));
       Set(result, "socketsHeld", Nan::New(statistics.sockets_held));
       info.GetReturnValue().Set(result);
+    });
+  }
+
+  core::Engine& Open() {
+    if (!engine_) throw std::runtime_error("the engine is closed");
+    return *engine_;
+  }
+
+  // intern(name: string): number
+  static NAN_METHOD(Intern) {
+    Guarded([&] { info.GetReturnValue().Set(Self(info).Open().Intern(*Nan::Utf8String(info[0]))); });
+  }
+
+  // serverName(): string
+  static NAN_METHOD(ServerName) {
+    Guarded([&] {
+      const std::string& name = Self(info).Open().server_name();
+      info.GetReturnValue().Set(Nan::New(name).ToLocalChecked());
+    });
+  }
+
+  // resume(connection: number): boolean
+  static NAN_METHOD(Resume) {
+    Guarded([&] {
+      EngineObject& self = Self(info);
+      const auto* record = static_cast<const ConnectionRecord*>(self.record_->Data());
+      info.GetReturnValue().Set(self.Open().Resume(Nan::To<uint32_t>(info[0]).FromMaybe(0), record->decision));
     });
   }
 

@@ -16,7 +16,8 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
       pipes_(options.pipes, options.pipe_bytes),
       transport_{pipes_},
       clients_(options.clients_map),
-      relay_context_{loop_, transport_, clients_, *this},
+      relay_context_{{loop_, *this, clients_}, transport_, *this},
+      pending_context_{loop_, names_, std::span(transport_.buffer.get(), Transport::kCopyBytes), server_name_, *this},
       broker_(loop_, *this, options.broker_path, options.slot) {
   broker_.Connect();
 }
@@ -41,7 +42,7 @@ void Engine::Close() {
   if (std::exchange(closed_, true)) return;
   StopAccepting();
   broker_.Close();
-  while (!relays_.empty()) relays_.front().ShutDown();
+  while (!open_.empty()) open_.front().ShutDown();
   for (auto& [id, pod] : pods_) {
     pod->ipv4.Clear();
     pod->ipv6.Clear();
@@ -123,34 +124,85 @@ void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
   const Endpoint local = ToEndpoint(name);
   accepted_++;
   connections_++;
+  const Identity identity{.id = static_cast<uint32_t>(accepted_),
+                          .pod = pod,
+                          .family = FamilyOf(local.address),
+                          .local_port = local.port,
+                          .remote_port = peer.port,
+                          .origin = Origin::kCaptured,
+                          .detected = Detected::kNothing,
+                          .server_name = 0,
+                          .local_address = local.address,
+                          .remote_address = peer.address,
+                          .peer_address = peer.address,
+                          .peer_name = 0,
+                          .reserved = {}};
+  Decide(identity, loop_.now_us(), std::move(socket));
+}
+
+void Engine::Decide(const Identity& identity, int64_t accepted_us, Descriptor client) {
   record_ = {};
-  record_.identity = {.id = static_cast<uint32_t>(accepted_),
-                      .pod = pod,
-                      .family = FamilyOf(local.address),
-                      .local_port = local.port,
-                      .remote_port = peer.port,
-                      .reserved = {},
-                      .local_address = local.address,
-                      .remote_address = peer.address};
-  auto* relay = new Relay(relay_context_, record_.identity, std::move(socket));
-  relays_.PushBack(*relay);
+  record_.identity = identity;
   decisions_.OnConnection(record_);
-  if (!relay->closed()) relay->Start(record_.decision);
+  Act(identity, accepted_us, closed_ ? Decision{} : record_.decision, std::move(client));
 }
 
-void Engine::Provide(Relay& relay) {
-  Pod* pod = Find(relay.identity().pod);
-  if (pod == nullptr) return relay.NotSupplied(ENETUNREACH);
-  pod->stock(relay.destination_family()).Provide(relay);
+void Engine::Act(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
+  switch (decision.action) {
+    case Action::kDetect:
+    case Action::kHold: {
+      auto* pending = new Pending(pending_context_, identity, accepted_us, std::move(client));
+      open_.PushBack(*pending);
+      if (decision.action == Action::kDetect) return pending->Classify(decision.detect_timeout_ms);
+      held_.emplace(identity.id, pending);
+      return pending->Hold(decision.connect_timeout_ms);
+    }
+    default: {
+      auto* relay = new Relay(relay_context_, identity, accepted_us, std::move(client));
+      open_.PushBack(*relay);
+      return relay->Start(decision);
+    }
+  }
 }
 
-void Engine::Closed(Relay& relay) {
-  relay.Link<Relay>::Unlink();
+// What follows is another object: this one has let go of the socket.
+void Engine::Release(Pending& pending) {
+  pending.Link<Connection>::Unlink();
+  held_.erase(pending.identity().id);
+  loop_.Retire(std::unique_ptr<Pending>(&pending));
+}
+
+void Engine::Classified(Pending& pending) {
+  Descriptor client = pending.TakeSocket();
+  Release(pending);
+  Decide(pending.identity(), pending.accepted_us(), std::move(client));
+}
+
+bool Engine::Resume(uint32_t connection, Decision decision) {
+  const auto found = held_.find(connection);
+  if (found == held_.end()) return false;
+  Pending& pending = *found->second;
+  Descriptor client = pending.TakeSocket();
+  Release(pending);
+  Act(pending.identity(), pending.accepted_us(), decision, std::move(client));
+  return true;
+}
+
+void Engine::Provide(Dial& dial) {
+  Pod* pod = Find(dial.pod());
+  if (pod == nullptr) return dial.NotSupplied(ENETUNREACH);
+  pod->stock(dial.family()).Provide(dial);
+}
+
+void Engine::Closed(Connection& connection) {
+  connection.Link<Connection>::Unlink();
+  held_.erase(connection.identity().id);
   connections_--;
-  record_.identity = relay.identity();
-  record_.outcome = relay.outcome();
+  record_ = {};
+  record_.identity = connection.identity();
+  record_.outcome = connection.outcome();
   decisions_.OnClose(record_);
-  loop_.Retire(std::unique_ptr<Relay>(&relay));
+  loop_.Retire(std::unique_ptr<Connection>(&connection));
 }
 
 }  // namespace weft::core

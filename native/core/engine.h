@@ -11,6 +11,8 @@
 #include "decisions.h"
 #include "event_loop.h"
 #include "listener.h"
+#include "names.h"
+#include "pending.h"
 #include "pipe_pool.h"
 #include "relay.h"
 #include "socket_stock.h"
@@ -34,7 +36,11 @@ struct EngineStatistics {
   uint32_t sockets_held;
 };
 
-class Engine final : private BrokerEvents, private SocketSupplier, private Acceptor, private RelayOwner {
+class Engine final : private BrokerEvents,
+                     private SocketSupplier,
+                     private SocketSource,
+                     private Acceptor,
+                     private PendingOwner {
  public:
   Engine(const EngineOptions& options, Decisions& decisions);
   ~Engine() { Close(); }
@@ -46,6 +52,12 @@ class Engine final : private BrokerEvents, private SocketSupplier, private Accep
   }
 
   EngineStatistics statistics() const;
+  // The number by which records call a name.
+  uint32_t Intern(std::string_view name) { return names_.Intern(name); }
+  // Of the ClientHello that was classified last, whoever it asks for.
+  const std::string& server_name() const { return server_name_; }
+  // Decides on a connection that was held. false: it has ended meanwhile.
+  bool Resume(uint32_t connection, Decision decision);
   void StopAccepting();
   void Close();
 
@@ -68,8 +80,13 @@ class Engine final : private BrokerEvents, private SocketSupplier, private Accep
   void BrokerLost() override;
   bool Ask(const SocketStock& stock, uint32_t count) override;
   void Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) override;
-  void Provide(Relay& relay) override;
-  void Closed(Relay& relay) override;
+  void Provide(Dial& dial) override;
+  void Classified(Pending& pending) override;
+  void Closed(Connection& connection) override;
+
+  void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
+  void Act(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
+  void Release(Pending& pending);
 
   Pod* Find(uint32_t id);
   void CloseListener(Pod& pod);
@@ -82,9 +99,13 @@ class Engine final : private BrokerEvents, private SocketSupplier, private Accep
   PipePool pipes_;
   Transport transport_;
   const ClientsMap clients_;
-  RelayContext relay_context_;
+  Names names_;
+  std::string server_name_;
+  const RelayContext relay_context_;
+  const PendingContext pending_context_;
   std::unordered_map<uint32_t, std::unique_ptr<Pod>> pods_;
-  List<Relay, Relay> relays_;
+  List<Connection, Connection> open_;
+  std::unordered_map<uint32_t, Pending*> held_;
   BrokerClient broker_;
   uint32_t connections_ = 0;
   uint64_t accepted_ = 0;

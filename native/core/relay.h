@@ -1,59 +1,32 @@
-// One connection, from the moment it was accepted: waits for a socket, connects it, moves bytes both ways, and passes
-// FIN and RST on.
+// A connection between two sockets: dials, moves bytes both ways, and passes FIN and RST on.
 #pragma once
 
 #include <cstdint>
 
-#include "address.h"
-#include "clients_map.h"
-#include "connection_record.h"
-#include "descriptor.h"
-#include "event_loop.h"
+#include "connection.h"
+#include "dial.h"
 #include "flow.h"
-#include "list.h"
-#include "socket_stock.h"
 
 namespace weft::core {
 
-class Relay;
-
-class RelayOwner {
- public:
-  // Supplies the relay with a socket for its destination, now or later.
-  virtual void Provide(Relay& relay) = 0;
-  // Told once. The relay may be retired now.
-  virtual void Closed(Relay& relay) = 0;
-
- protected:
-  ~RelayOwner() = default;
-};
-
 // What all relays of an engine share.
 struct RelayContext {
-  EventLoop& loop;
+  DialContext dial;
   Transport& transport;
-  const ClientsMap& clients;
-  RelayOwner& owner;
+  ConnectionOwner& owner;
 };
 
-class Relay final : public Retired, public SocketWaiter, public Link<Relay>, private Task, private Timer {
+class Relay final : public Connection, private DialEvents, private Task, private Timer {
  public:
-  Relay(RelayContext& context, const Identity& identity, Descriptor client);
+  Relay(const RelayContext& context, const Identity& identity, int64_t accepted_us, Descriptor client);
 
   // Acts on a decision, once.
   void Start(const Decision& decision);
-  void Supplied(Descriptor socket, SourceAddresses& sources) override;
-  void NotSupplied(int error) override { Close(CloseReason::kConnectFailed, error); }
-  void ShutDown() { Close(CloseReason::kShutdown, 0); }
-
-  bool closed() const { return state_ == State::kClosed; }
-  const Identity& identity() const { return identity_; }
-  uint32_t destination_family() const { return FamilyOf(destination_.address); }
-  // Of a closed relay.
-  Outcome outcome() const;
+  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  Outcome outcome() const override;
 
  private:
-  enum class State : uint8_t { kDeciding, kWaiting, kConnecting, kRelaying, kClosed };
+  enum class State : uint8_t { kConnecting, kRelaying, kClosed };
 
   struct Side final : Watcher {
     void Ready(uint32_t events) override { relay->SideReady(*this, events); }
@@ -64,13 +37,10 @@ class Relay final : public Retired, public SocketWaiter, public Link<Relay>, pri
     bool finished = false;  // its FIN was passed on
   };
 
-  int Announce(SourceAddresses& sources);
-  void Withdraw();
-  void Connecting();
-  void Connected();
+  void Dialed(Descriptor socket, bool watched) override;
+  void DialFailed(int error) override { Close(CloseReason::kConnectFailed, error); }
 
   void SideReady(Side& side, uint32_t events);
-  void ConnectionReady(uint32_t events);
   void Advance(Side& from);
   void PassFin(Side& from);
   void Failed(Side& side, int error);
@@ -81,22 +51,19 @@ class Relay final : public Retired, public SocketWaiter, public Link<Relay>, pri
   void Expired() override;
   void Close(CloseReason reason, int error);
 
-  RelayContext& context_;
-  const Identity identity_;
+  bool closed() const { return state_ == State::kClosed; }
+  EventLoop& loop() const { return context_.dial.loop; }
+
+  const RelayContext& context_;
+  Dial dial_;
   Side client_;
   Side upstream_;
-  Endpoint destination_{};
-  struct client_key announced_key_ {};
-  int64_t accepted_us_;
   int64_t closed_us_ = 0;
   int64_t moved_us_ = 0;  // when bytes moved last
   uint32_t idle_timeout_ms_ = 0;
   int error_ = 0;
-  State state_ = State::kDeciding;
+  State state_ = State::kConnecting;
   CloseReason reason_ = CloseReason::kError;
-  bool restores_client_ = false;
-  bool announced_ = false;
-  uint8_t attempts_ = 0;
 };
 
 }  // namespace weft::core

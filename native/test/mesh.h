@@ -23,11 +23,18 @@ struct Ended {
   core::Outcome outcome;
 };
 
+inline core::Decision RelayToApp() {
+  core::Decision decision{};
+  decision.action = core::Action::kRelayToApp;
+  decision.connect_timeout_ms = 2000;
+  return decision;
+}
+
 struct MeshOptions {
   uint32_t pipes = 16;
   int clients_map = -1;
   Endpoint listen = LoopbackIpv4();
-  core::Decision decision{core::Action::kRelayToApp, 2000, 0, 0, {}};
+  core::Decision decision = RelayToApp();
 };
 
 class Mesh final : private core::Decisions {

@@ -17,7 +17,7 @@
 
 namespace weft::test {
 
-uint32_t storm_connections = 2000;
+uint32_t storm_connections = 10'000;
 
 namespace {
 

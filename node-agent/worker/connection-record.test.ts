@@ -27,10 +27,10 @@ test('a decision is written where the engine reads it', () => {
   writeConnection(record.buffer, { pod: 3, local: ['fd00::7', 8443], remote: ['fd00::1', 40000] });
   record.relay(actions.relayOut, 1000, 60_000);
   const view = new DataView(record.buffer);
-  assert.deepEqual([64, 68, 72, 76].map((offset) => view.getUint32(offset, true)), [2, 1000, 60_000, 8443]); // prettier-ignore
-  assert.equal(formatAddress(new Uint8Array(record.buffer, 80, 16)), 'fd00::7');
+  assert.deepEqual([96, 100, 104, 108].map((offset) => view.getUint32(offset, true)), [2, 1000, 60_000, 8443]); // prettier-ignore
+  assert.equal(formatAddress(new Uint8Array(record.buffer, 112, 16)), 'fd00::7');
   record.refuse();
-  assert.equal(view.getUint32(64, true), 0);
+  assert.equal(view.getUint32(96, true), 0);
 });
 
 test("close reasons are numbered as the engine's", () => {

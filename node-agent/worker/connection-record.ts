@@ -1,8 +1,8 @@
 import type { CloseReason } from '../../native/engine.d.ts';
 
-const recordBytes = 128;
+const recordBytes = 192;
 
-export const actions = { refuse: 0, relayToApp: 1, relayOut: 2 } as const;
+export const actions = { refuse: 0, relayToApp: 1, relayOut: 2, detect: 3, hold: 4, acceptTls: 5, tunnel: 6 } as const;
 export type Action = (typeof actions)[keyof typeof actions];
 
 /** In the order of CloseReason in native/core/connection_record.h. */
@@ -16,6 +16,7 @@ export const closeReasons: readonly CloseReason[] = [
   'refused',
   'shutdown',
   'error',
+  'tls-failed',
 ];
 
 /**
@@ -27,7 +28,8 @@ export class ConnectionRecord {
   readonly buffer = new ArrayBuffer(recordBytes);
   readonly localAddress = new Uint8Array(this.buffer, 32, 16);
   readonly remoteAddress = new Uint8Array(this.buffer, 48, 16);
-  readonly destinationAddress = new Uint8Array(this.buffer, 80, 16);
+  readonly peerAddress = new Uint8Array(this.buffer, 64, 16);
+  readonly destinationAddress = new Uint8Array(this.buffer, 112, 16);
   readonly #words = new Uint32Array(this.buffer);
   readonly #floats = new Float64Array(this.buffer);
 
@@ -48,32 +50,32 @@ export class ConnectionRecord {
   }
 
   refuse(): void {
-    this.#words[16] = actions.refuse;
+    this.#words[24] = actions.refuse;
   }
 
   /** To where the client dialled, with the deadlines given. */
   relay(action: Action, connectTimeoutMs: number, idleTimeoutMs: number): void {
-    this.#words[16] = action;
-    this.#words[17] = connectTimeoutMs;
-    this.#words[18] = idleTimeoutMs;
-    this.#words[19] = this.localPort;
+    this.#words[24] = action;
+    this.#words[25] = connectTimeoutMs;
+    this.#words[26] = idleTimeoutMs;
+    this.#words[27] = this.localPort;
     this.destinationAddress.set(this.localAddress);
   }
 
   get reason(): CloseReason {
-    return closeReasons[this.#words[24] ?? -1] ?? 'error';
+    return closeReasons[this.#words[40] ?? -1] ?? 'error';
   }
   /** 0 where no system call failed. */
   get errno(): number {
-    return this.#words[25] ?? 0;
+    return this.#words[41] ?? 0;
   }
   get bytesToUpstream(): number {
-    return this.#floats[13] ?? 0;
+    return this.#floats[21] ?? 0;
   }
   get bytesToClient(): number {
-    return this.#floats[14] ?? 0;
+    return this.#floats[22] ?? 0;
   }
   get durationMs(): number {
-    return this.#floats[15] ?? 0;
+    return this.#floats[23] ?? 0;
   }
 }

@@ -31,9 +31,9 @@ export interface TestOutcome {
 /** Writes what the engine adds at the end. */
 export function writeOutcome(buffer: ArrayBuffer, outcome: TestOutcome): void {
   const view = new DataView(buffer);
-  view.setUint32(96, closeReasons.indexOf(outcome.reason), true);
-  view.setUint32(100, outcome.errno ?? 0, true);
-  view.setFloat64(104, outcome.bytesToUpstream ?? 0, true);
-  view.setFloat64(112, outcome.bytesToClient ?? 0, true);
-  view.setFloat64(120, outcome.durationMs ?? 0, true);
+  view.setUint32(160, closeReasons.indexOf(outcome.reason), true);
+  view.setUint32(164, outcome.errno ?? 0, true);
+  view.setFloat64(168, outcome.bytesToUpstream ?? 0, true);
+  view.setFloat64(176, outcome.bytesToClient ?? 0, true);
+  view.setFloat64(184, outcome.durationMs ?? 0, true);
 }

@@ -7,6 +7,9 @@ export class FakeEngine implements Engine {
   connections = 0;
   accepting = true;
   closed = false;
+  askedFor = '';
+  readonly names: string[] = [];
+  readonly resumed: number[][] = [];
   readonly options: EngineOptions;
 
   constructor(engineOptions: EngineOptions) {
@@ -18,7 +21,7 @@ export class FakeEngine implements Engine {
     this.connections++;
     writeConnection(this.options.record, connection);
     this.options.onConnection();
-    return [...new Uint32Array(this.options.record, 64, 4)];
+    return [...new Uint32Array(this.options.record, 96, 4)];
   }
 
   end(connection: TestConnection, outcome: TestOutcome): void {
@@ -30,6 +33,17 @@ export class FakeEngine implements Engine {
 
   statistics(): EngineStatistics {
     return { connections: this.connections, accepted: 0, pipesInUse: 0, listeners: 0, socketsHeld: 0 };
+  }
+  intern(name: string): number {
+    const known = this.names.indexOf(name);
+    return known < 0 ? this.names.push(name) : known + 1;
+  }
+  serverName(): string {
+    return this.askedFor;
+  }
+  resume(connection: number): boolean {
+    this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 13)]);
+    return true;
   }
   stopAccepting(): void {
     this.accepting = false;

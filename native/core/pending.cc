@@ -1,0 +1,84 @@
+#include "pending.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "dial.h"
+#include "tls/client_hello.h"
+
+namespace weft::core {
+
+Pending::Pending(const PendingContext& context, const Identity& identity, int64_t accepted_us, Descriptor client)
+    : Connection(identity, accepted_us), context_(context), client_(std::move(client)) {}
+
+void Pending::Classify(uint32_t timeout_ms) {
+  classifying_ = true;
+  context_.loop.Schedule(*this, context_.loop.now_us() + int64_t{timeout_ms} * 1000);
+  Ready(0);
+}
+
+void Pending::Hold(uint32_t timeout_ms) {
+  context_.loop.Schedule(*this, context_.loop.now_us() + int64_t{timeout_ms} * 1000);
+}
+
+Descriptor Pending::TakeSocket() {
+  Timer::Unlink();
+  if (std::exchange(watched_, false)) context_.loop.Remove(client_.get());
+  return std::move(client_);
+}
+
+// The bytes stay in the socket: whoever takes the connection on reads them as if nobody had looked.
+void Pending::Ready(uint32_t /*events*/) {
+  if (!client_) return;  // an event of the batch in which it ended
+  const ssize_t size = recv(client_.get(), context_.buffer.data(), context_.buffer.size(), MSG_PEEK);
+  if (size < 0 && errno != EAGAIN) return Close(CloseReason::kResetByClient, errno);
+  if (size == 0) return Classified(Detected::kPlaintext);  // FIN: the server may have something to say all the same
+  if (size > 0) {
+    const auto hello = tls::ParseClientHello(context_.buffer.first(static_cast<size_t>(size)));
+    switch (hello.status) {
+      case tls::ClientHello::Status::kNeedMore:
+        break;
+      case tls::ClientHello::Status::kNotTls:
+        return Classified(Detected::kPlaintext);
+      case tls::ClientHello::Status::kInvalid:
+        return Classified(Detected::kTlsRefused);
+      case tls::ClientHello::Status::kParsed:
+        identity_.server_name = context_.names.Find(hello.server_name);
+        context_.server_name.assign(hello.server_name);
+        return Classified(Detected::kTls);
+    }
+  }
+  if (!std::exchange(watched_, true) && !context_.loop.TryAdd(client_.get(), EPOLLIN | EPOLLRDHUP | EPOLLET, *this)) {
+    watched_ = false;
+    Close(CloseReason::kError, errno);
+  }
+}
+
+void Pending::Expired() {
+  if (classifying_) return Classified(Detected::kTimeout);
+  Close(CloseReason::kConnectTimeout, ETIMEDOUT);
+}
+
+void Pending::Classified(Detected detected) {
+  identity_.detected = detected;
+  context_.owner.Classified(*this);
+}
+
+void Pending::Close(CloseReason reason, int error) {
+  if (!client_) return;
+  reason_ = reason;
+  error_ = error;
+  ResetOnClose(client_.get());
+  TakeSocket();
+  context_.owner.Closed(*this);
+}
+
+Outcome Pending::outcome() const {
+  const int64_t lasted_us = context_.loop.now_us() - accepted_us_;
+  return {reason_, static_cast<uint32_t>(error_), 0, 0, static_cast<double>(lasted_us) / 1000};
+}
+
+}  // namespace weft::core

@@ -1,0 +1,58 @@
+// A connection that a decision is not there for yet: its first bytes are looked at, or TypeScript has asked for time.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "connection.h"
+#include "names.h"
+
+namespace weft::core {
+
+class Pending;
+
+class PendingOwner : public ConnectionOwner {
+ public:
+  // The first bytes are classified: identity().detected. TakeSocket() and retire it.
+  virtual void Classified(Pending& pending) = 0;
+
+ protected:
+  ~PendingOwner() = default;
+};
+
+struct PendingContext {
+  EventLoop& loop;
+  Names& names;
+  std::span<std::byte> buffer;  // what is looked at
+  std::string& server_name;     // of the ClientHello that was classified last
+  PendingOwner& owner;
+};
+
+class Pending final : public Connection, private Watcher, private Timer {
+ public:
+  Pending(const PendingContext& context, const Identity& identity, int64_t accepted_us, Descriptor client);
+
+  // Looks at the first bytes until they tell, for this long.
+  void Classify(uint32_t timeout_ms);
+  // Waits to be resumed; ends the connection when the time is over.
+  void Hold(uint32_t timeout_ms);
+  Descriptor TakeSocket();
+
+  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  Outcome outcome() const override;
+
+ private:
+  void Ready(uint32_t events) override;
+  void Expired() override;
+  void Classified(Detected detected);
+  void Close(CloseReason reason, int error);
+
+  const PendingContext& context_;
+  Descriptor client_;
+  CloseReason reason_ = CloseReason::kError;
+  int error_ = 0;
+  bool watched_ = false;
+  bool classifying_ = false;
+};
+
+}  // namespace weft::core

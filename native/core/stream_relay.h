@@ -1,0 +1,101 @@
+// A connection between a socket of the node and a peer's stream. Out of a pod the socket is the client's and the stream
+// is opened; into a pod the stream is there and the app is dialled.
+#pragma once
+
+#include <memory>
+
+#include "connection.h"
+#include "dial.h"
+#include "peer_stream.h"
+
+namespace weft::core {
+
+struct StreamRelayContext {
+  DialContext dial;
+  ConnectionOwner& owner;
+};
+
+class StreamRelay final : public Connection,
+                          public PeerStreamEvents,
+                          private DialEvents,
+                          private Watcher,
+                          private Task,
+                          private Timer {
+ public:
+  StreamRelay(const StreamRelayContext& context, const Identity& identity, int64_t accepted_us,
+              const Decision& decision);
+
+  // Into a pod: dials the app.
+  void DialApp(PeerStream& stream, const Decision& decision);
+  // Out of a pod: waits for a stream, which Attach() brings or Fail() does not.
+  void AwaitStream(Descriptor client);
+  void Attach(PeerStream& stream);
+  void Fail(CloseReason reason, int error) { Close(reason, error); }
+
+  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  Outcome outcome() const override;
+
+  void Arrived(std::span<const std::byte> bytes) override;
+  void HasRoom() override;
+  void PeerFinished() override;
+  void PeerReset(int error) override;
+
+ private:
+  // The part of what arrived that the socket has not taken.
+  struct Rest {
+    std::unique_ptr<std::byte[]> bytes;
+    uint32_t begin = 0;
+    uint32_t end = 0;
+    uint32_t capacity = 0;
+
+    uint32_t size() const { return end - begin; }
+    void Append(std::span<const std::byte> more);
+  };
+
+  void Dialed(Descriptor socket, bool watched) override;
+  void DialFailed(int error) override { Close(CloseReason::kConnectFailed, error); }
+  void Ready(uint32_t events) override;
+  void Run() override { ReadSocket(); }
+  void Expired() override;
+
+  void Begin();
+  bool Watch(uint32_t events);
+  void ReadSocket();
+  void WriteRest();
+  void PassFin();
+  void EndIfFinished();
+  void SocketFailed(int error);
+  void Close(CloseReason reason, int error);
+
+  bool is_outbound() const { return identity_.origin == Origin::kCaptured; }
+  CloseReason SocketReset() const {
+    return is_outbound() ? CloseReason::kResetByClient : CloseReason::kResetByUpstream;
+  }
+  CloseReason StreamReset() const {
+    return is_outbound() ? CloseReason::kResetByUpstream : CloseReason::kResetByClient;
+  }
+  EventLoop& loop() const { return context_.dial.loop; }
+
+  const StreamRelayContext& context_;
+  Dial dial_;
+  PeerStream* stream_ = nullptr;
+  Descriptor socket_;
+  Rest rest_;
+  uint64_t to_peer_ = 0;
+  uint64_t to_socket_ = 0;
+  int64_t moved_us_ = 0;
+  int64_t closed_us_ = 0;
+  const uint32_t idle_timeout_ms_;
+  uint32_t watched_ = 0;
+  int error_ = 0;
+  CloseReason reason_ = CloseReason::kError;
+  bool open_ = false;  // both sides are there
+  bool closed_ = false;
+  bool awaits_room_ = false;
+  bool read_to_end_ = false;
+  bool socket_finished_ = false;  // its FIN was passed on
+  bool peer_finished_ = false;    // its FIN came
+  bool fin_passed_ = false;       // and was passed on
+};
+
+}  // namespace weft::core

@@ -1,0 +1,80 @@
+import type { Address } from '../../mesh/address.ts';
+import { formatAddress, isIPv4, parseAddress } from '../../mesh/address.ts';
+import type { DestinationMessage, EndpointMessage } from './messages.ts';
+
+/** One place where a connection can go to, with all that a decision needs of it at hand. */
+export interface Endpoint {
+  readonly address: Address;
+  readonly port: number;
+  /** Undefined while nobody has said. */
+  readonly meshed: boolean | undefined;
+  /** Number of its identity's name. */
+  readonly identity: number;
+  /** Different for each pod that ever had the address. */
+  readonly workload: number;
+  /** Of this node's enrolled pods; 0: it runs elsewhere. */
+  readonly localPod: number;
+}
+
+export type Destination =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'external' }
+  | { readonly kind: 'endpoints'; readonly endpoints: readonly Endpoint[] };
+
+/** Numbers and strings are never equal, so both can be keys of one map; the number costs no allocation. */
+type Key = number | string;
+
+/** What main has told of the addresses that this node's pods talk to. Each look-up is one of a map. */
+export class Destinations {
+  readonly #intern: (name: string) => number;
+  readonly #byKey = new Map<Key, Destination>();
+  readonly #workloads = new Map<string, number>();
+  #lastWorkload = 0;
+
+  /** @param intern gives names the numbers that the engine knows them by */
+  constructor(intern: (name: string) => number) {
+    this.#intern = intern;
+  }
+
+  /** Port 0 stands for the address itself: who it is, as a source. Undefined: main has not been asked. */
+  get(address: Address, port: number): Destination | undefined {
+    return this.#byKey.get(keyOf(address, port));
+  }
+
+  set({ address, port, destination }: DestinationMessage): Destination {
+    const compiled: Destination =
+      destination.kind === 'endpoints'
+        ? { kind: 'endpoints', endpoints: destination.endpoints.map((endpoint) => this.#compile(endpoint)) }
+        : destination;
+    this.#byKey.set(keyOf(parseAddress(address), port), compiled);
+    return compiled;
+  }
+
+  forget(address: string, port: number): void {
+    this.#byKey.delete(keyOf(parseAddress(address), port));
+  }
+
+  #compile({ address, port, meshed, identity, uid, localPod }: EndpointMessage): Endpoint {
+    return {
+      address: parseAddress(address),
+      port,
+      meshed,
+      identity: this.#intern(identity),
+      workload: this.#numberOf(uid),
+      localPod,
+    };
+  }
+
+  #numberOf(uid: string): number {
+    const known = this.#workloads.get(uid);
+    if (known !== undefined) return known;
+    this.#workloads.set(uid, ++this.#lastWorkload);
+    return this.#lastWorkload;
+  }
+}
+
+export function keyOf(address: Address, port: number): Key {
+  if (!isIPv4(address)) return `${formatAddress(address)} ${port}`;
+  const [high = 0, second = 0, third = 0, low = 0] = address.subarray(12, 16);
+  return (((high * 256 + second) * 256 + third) * 256 + low) * 65536 + port; // below 2^48: exact
+}

@@ -1,0 +1,53 @@
+import type { Address } from '../../mesh/address.ts';
+import type { Direction } from './messages.ts';
+import type { WorkerPod } from './pods.ts';
+import type { Connection } from './decide.ts';
+import { keyOf } from './destinations.ts';
+
+const maximumWaiting = 4096;
+
+/** A connection that the engine holds until main has answered. */
+export interface WaitingConnection extends Connection {
+  readonly id: number;
+  readonly pod: WorkerPod;
+  readonly direction: Direction;
+}
+
+/** By what they wait for. The engine ends who waits too long, so nothing stays here for ever: see forget(). */
+export class WaitingConnections {
+  readonly #byKey = new Map<number | string, Map<number, WaitingConnection>>();
+  readonly #keys = new Map<number, number | string>();
+
+  /** Undefined where already as many wait as may: then the connection is refused. Else whether it is the first one to wait. */
+  add(connection: WaitingConnection, address: Address, port: number): 'first' | 'joined' | undefined {
+    if (this.#keys.size >= maximumWaiting) return undefined;
+    const key = keyOf(address, port);
+    this.#keys.set(connection.id, key);
+    const others = this.#byKey.get(key);
+    if (others !== undefined) {
+      others.set(connection.id, connection);
+      return 'joined';
+    }
+    this.#byKey.set(key, new Map([[connection.id, connection]]));
+    return 'first';
+  }
+
+  /** All who wait for this; they wait no more. */
+  take(address: Address, port: number): WaitingConnection[] {
+    const key = keyOf(address, port);
+    const connections = [...(this.#byKey.get(key)?.values() ?? [])];
+    this.#byKey.delete(key);
+    for (const { id } of connections) this.#keys.delete(id);
+    return connections;
+  }
+
+  /** A connection that has ended. */
+  forget(id: number): void {
+    const key = this.#keys.get(id);
+    if (key === undefined) return;
+    this.#keys.delete(id);
+    const others = this.#byKey.get(key);
+    others?.delete(id);
+    if (others?.size === 0) this.#byKey.delete(key);
+  }
+}
