@@ -144,7 +144,12 @@ void Engine::Decide(const Identity& identity, int64_t accepted_us, Descriptor cl
   record_ = {};
   record_.identity = identity;
   decisions_.OnConnection(record_);
-  Act(identity, accepted_us, closed_ ? Decision{} : record_.decision, std::move(client));
+  if (closed_) {
+    auto* relay = new Relay(relay_context_, identity, accepted_us, std::move(client));
+    open_.PushBack(*relay);
+    return relay->ShutDown();
+  }
+  Act(identity, accepted_us, Decision(record_.decision), std::move(client));
 }
 
 void Engine::Act(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {

@@ -38,14 +38,14 @@ void Pending::Ready(uint32_t /*events*/) {
   if (size == 0) return Classified(Detected::kPlaintext);  // FIN: the server may have something to say all the same
   if (size > 0) {
     const auto hello = tls::ParseClientHello(context_.buffer.first(static_cast<size_t>(size)));
-    switch (hello.status) {
-      case tls::ClientHello::Status::kNeedMore:
+    switch (hello.state) {
+      case tls::ClientHello::State::kNeedMore:
         break;
-      case tls::ClientHello::Status::kNotTls:
+      case tls::ClientHello::State::kNotTls:
         return Classified(Detected::kPlaintext);
-      case tls::ClientHello::Status::kInvalid:
+      case tls::ClientHello::State::kInvalid:
         return Classified(Detected::kTlsRefused);
-      case tls::ClientHello::Status::kParsed:
+      case tls::ClientHello::State::kParsed:
         identity_.server_name = context_.names.Find(hello.server_name);
         context_.server_name.assign(hello.server_name);
         return Classified(Detected::kTls);

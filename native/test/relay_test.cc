@@ -168,7 +168,12 @@ TEST("a destination that refuses") {
 }
 
 core::Decision DecisionFor(const Endpoint& destination, uint32_t connect_timeout_ms) {
-  return {core::Action::kRelayOut, connect_timeout_ms, 0, destination.port, destination.address};
+  core::Decision decision{};
+  decision.action = core::Action::kRelayOut;
+  decision.connect_timeout_ms = connect_timeout_ms;
+  decision.destination_port = destination.port;
+  decision.destination_address = destination.address;
+  return decision;
 }
 
 TEST("a destination that does not answer") {
