@@ -50,7 +50,7 @@ export function parseSkips(namespace: Annotations, pod: Annotations): Skips {
   };
 }
 
-function parsePorts(annotation: string, list: string): PortRange[] {
+export function parsePorts(annotation: string, list: string): PortRange[] {
   return tokens(list).map((token) => {
     const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(token);
     const first = Number(match?.[1]);

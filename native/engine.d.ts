@@ -103,10 +103,24 @@ export interface EngineStatistics {
   socketsHeld: number;
 }
 
+/** DER: leaf first; PKCS #8; whom we trust. */
+export interface Credentials {
+  readonly certificates: readonly Uint8Array[];
+  readonly privateKey: Uint8Array;
+  readonly trustAnchors: readonly Uint8Array[];
+}
+
 export interface Engine {
   statistics(): EngineStatistics;
   /** The number by which records call a name. It stays. */
   intern(name: string): number;
+  /**
+   * What we show as the identity of this number: for connections from now on; open ones keep what they have.
+   * @throws when a certificate or the key cannot be read, or do not belong together
+   */
+  setCredentials(identity: number, credentials: Credentials): void;
+  /** Of 48 bytes each. The first one encrypts session tickets, all decrypt. */
+  setTicketKeys(keys: readonly Uint8Array[]): void;
   /** Whom the ClientHello that was classified last asks for. */
   serverName(): string;
   /** Decides on a connection that was held, by what stands in the record. False: it has ended meanwhile. */

@@ -9,6 +9,8 @@ namespace weft::core {
 
 class PeerStreamEvents {
  public:
+  // The stream may be used from now on.
+  virtual void Began() = 0;
   // Bytes from the peer, to be taken whole. The peer sends on as far as they are Consumed().
   virtual void Arrived(std::span<const std::byte> bytes) = 0;
   // Reserve() had no room, and has some now.

@@ -20,26 +20,26 @@ int64_t Microseconds(uint32_t ms) { return int64_t{ms} * 1000; }
 
 StreamRelay::StreamRelay(const StreamRelayContext& context, const Identity& identity, int64_t accepted_us,
                          const Decision& decision)
-    : Connection(identity, accepted_us),
-      context_(context),
-      dial_(context.dial, *this),
-      idle_timeout_ms_(decision.idle_timeout_ms) {
+    : Connection(identity, accepted_us), context_(context), decision_(decision), dial_(context.dial, *this) {
   const uint32_t timeout_ms = decision.connect_timeout_ms != 0 ? decision.connect_timeout_ms : kDefaultConnectTimeoutMs;
   loop().Schedule(*this, loop().now_us() + Microseconds(timeout_ms));
 }
 
-void StreamRelay::DialApp(PeerStream& stream, const Decision& decision) {
-  stream_ = &stream;
-  const Endpoint client{identity_.remote_address, static_cast<uint16_t>(identity_.remote_port)};
-  dial_.Start(decision.app_pod != 0 ? decision.app_pod : identity_.pod,
-              {decision.destination_address, static_cast<uint16_t>(decision.destination_port)}, &client);
+weft1::OpenRequest StreamRelay::request() const {
+  return {{identity_.remote_address, static_cast<uint16_t>(identity_.remote_port)},
+          {decision_.destination_address, static_cast<uint16_t>(decision_.destination_port)}};
 }
 
-void StreamRelay::AwaitStream(Descriptor client) { socket_ = std::move(client); }
-
-void StreamRelay::Attach(PeerStream& stream) {
+PeerStreamEvents& StreamRelay::Opened(PeerStream& stream) {
   stream_ = &stream;
-  Begin();
+  return *this;
+}
+
+void StreamRelay::Began() {
+  if (is_outbound()) return Begin();
+  const Endpoint client{identity_.remote_address, static_cast<uint16_t>(identity_.remote_port)};
+  dial_.Start(decision_.app_pod != 0 ? decision_.app_pod : identity_.pod,
+              {decision_.destination_address, static_cast<uint16_t>(decision_.destination_port)}, &client);
 }
 
 void StreamRelay::Dialed(Descriptor socket, bool watched) {
@@ -56,7 +56,7 @@ void StreamRelay::Begin() {
   open_ = true;
   moved_us_ = loop().now_us();
   Timer::Unlink();
-  if (idle_timeout_ms_ != 0) loop().Schedule(*this, moved_us_ + Microseconds(idle_timeout_ms_));
+  if (decision_.idle_timeout_ms != 0) loop().Schedule(*this, moved_us_ + Microseconds(decision_.idle_timeout_ms));
   if (rest_.size() > 0) WriteRest();
   if (!closed_) PassFin();
   if (!closed_) ReadSocket();
@@ -179,7 +179,7 @@ void StreamRelay::SocketFailed(int error) { Close(SocketReset(), error); }
 // Bytes that move do not touch the timer: it looks when it expires.
 void StreamRelay::Expired() {
   if (!open_) return Close(CloseReason::kConnectTimeout, ETIMEDOUT);
-  const int64_t due = moved_us_ + Microseconds(idle_timeout_ms_);
+  const int64_t due = moved_us_ + Microseconds(decision_.idle_timeout_ms);
   if (loop().now_us() >= due) return Close(CloseReason::kIdleTimeout, ETIMEDOUT);
   loop().Schedule(*this, due);
 }
@@ -191,6 +191,7 @@ void StreamRelay::Close(CloseReason reason, int error) {
   closed_us_ = loop().now_us();
   Task::Unlink();
   Timer::Unlink();
+  StreamWaiter::Unlink();
   dial_.Cancel();
   if (PeerStream* stream = std::exchange(stream_, nullptr)) {
     reason == CloseReason::kFinished ? stream->Release() : stream->Reset();

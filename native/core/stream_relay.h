@@ -3,10 +3,12 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "connection.h"
 #include "dial.h"
 #include "peer_stream.h"
+#include "tunnel.h"
 
 namespace weft::core {
 
@@ -17,6 +19,7 @@ struct StreamRelayContext {
 
 class StreamRelay final : public Connection,
                           public PeerStreamEvents,
+                          public StreamWaiter,
                           private DialEvents,
                           private Watcher,
                           private Task,
@@ -25,16 +28,19 @@ class StreamRelay final : public Connection,
   StreamRelay(const StreamRelayContext& context, const Identity& identity, int64_t accepted_us,
               const Decision& decision);
 
-  // Into a pod: dials the app.
-  void DialApp(PeerStream& stream, const Decision& decision);
-  // Out of a pod: waits for a stream, which Attach() brings or Fail() does not.
-  void AwaitStream(Descriptor client);
-  void Attach(PeerStream& stream);
-  void Fail(CloseReason reason, int error) { Close(reason, error); }
+  // Out of a pod: the client's socket; the stream comes by Opened().
+  void AwaitStream(Descriptor client) { socket_ = std::move(client); }
+  // Into a pod: the stream; the app is dialled once it has Began().
+  void TakeStream(PeerStream& stream) { stream_ = &stream; }
+
+  weft1::OpenRequest request() const override;
+  PeerStreamEvents& Opened(PeerStream& stream) override;
+  void NotOpened(CloseReason reason, int error) override { Close(reason, error); }
 
   void ShutDown() override { Close(CloseReason::kShutdown, 0); }
   Outcome outcome() const override;
 
+  void Began() override;
   void Arrived(std::span<const std::byte> bytes) override;
   void HasRoom() override;
   void PeerFinished() override;
@@ -77,6 +83,7 @@ class StreamRelay final : public Connection,
   EventLoop& loop() const { return context_.dial.loop; }
 
   const StreamRelayContext& context_;
+  const Decision decision_;
   Dial dial_;
   PeerStream* stream_ = nullptr;
   Descriptor socket_;
@@ -85,7 +92,6 @@ class StreamRelay final : public Connection,
   uint64_t to_socket_ = 0;
   int64_t moved_us_ = 0;
   int64_t closed_us_ = 0;
-  const uint32_t idle_timeout_ms_;
   uint32_t watched_ = 0;
   int error_ = 0;
   CloseReason reason_ = CloseReason::kError;

@@ -51,6 +51,7 @@ function start(t: TestContext, changed: Partial<SupervisorOptions> = {}, script 
       idleTimeoutMs: 0,
       drainTimeoutMs: 0,
       logConnections: false,
+      identitySuffix: '.mesh',
     },
     clientsMap: map,
     greetings: () => [],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { formatAddress } from '../../mesh/address.ts';
+import { formatAddress, parseAddress } from '../../mesh/address.ts';
 import { ConnectionRecord, actions, closeReasons } from './connection-record.ts';
 import { writeConnection, writeOutcome } from './test-connection.ts';
 
@@ -22,13 +22,23 @@ test('a record shows what the engine writes', () => {
   assert.deepEqual([record.bytesToUpstream, record.bytesToClient, record.durationMs], [2 ** 40, 7, 1.5]);
 });
 
+const deadlines = { connectTimeoutMs: 1000, idleTimeoutMs: 60_000 };
+
 test('a decision is written where the engine reads it', () => {
   const record = new ConnectionRecord();
   writeConnection(record.buffer, { pod: 3, local: ['fd00::7', 8443], remote: ['fd00::1', 40000] });
-  record.relay(actions.relayOut, 1000, 60_000);
+  record.relay(actions.relayOut, record.localAddress, record.localPort, deadlines, 4);
   const view = new DataView(record.buffer);
   assert.deepEqual([96, 100, 104, 108].map((offset) => view.getUint32(offset, true)), [2, 1000, 60_000, 8443]); // prettier-ignore
   assert.equal(formatAddress(new Uint8Array(record.buffer, 112, 16)), 'fd00::7');
+  assert.equal(view.getUint32(128, true), 4);
+  record.tunnel({ address: parseAddress('10.0.0.8'), port: 80, identity: 5, workload: 6 }, 7, deadlines);
+  assert.deepEqual(
+    [96, 128, 132, 136, 140].map((offset) => view.getUint32(offset, true)),
+    [6, 0, 7, 5, 6],
+  );
+  record.detect(250);
+  assert.deepEqual([view.getUint32(96, true), view.getUint32(144, true)], [3, 250]);
   record.refuse();
   assert.equal(view.getUint32(96, true), 0);
 });

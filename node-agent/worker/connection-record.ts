@@ -1,9 +1,23 @@
+import type { Address } from '../../mesh/address.ts';
 import type { CloseReason } from '../../native/engine.d.ts';
 
 const recordBytes = 192;
 
 export const actions = { refuse: 0, relayToApp: 1, relayOut: 2, detect: 3, hold: 4, acceptTls: 5, tunnel: 6 } as const;
 export type Action = (typeof actions)[keyof typeof actions];
+
+export interface Deadlines {
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+}
+
+export interface TunnelEndpoint {
+  readonly address: Address;
+  readonly port: number;
+  /** Number of the name that the peer has to prove. */
+  readonly identity: number;
+  readonly workload: number;
+}
 
 /** In the order of CloseReason in native/core/connection_record.h. */
 export const closeReasons: readonly CloseReason[] = [
@@ -49,17 +63,54 @@ export class ConnectionRecord {
     return this.#words[4] ?? 0;
   }
 
+  /** In whose name a connection came: see ConnectionRecordLayout. */
+  get origin(): number {
+    return this.#words[5] ?? 0;
+  }
+  get detected(): number {
+    return this.#words[6] ?? 0;
+  }
+  get serverName(): number {
+    return this.#words[7] ?? 0;
+  }
+  get peerName(): number {
+    return this.#words[20] ?? 0;
+  }
+
   refuse(): void {
     this.#words[24] = actions.refuse;
   }
 
-  /** To where the client dialled, with the deadlines given. */
-  relay(action: Action, connectTimeoutMs: number, idleTimeoutMs: number): void {
+  detect(timeoutMs: number): void {
+    this.#words[24] = actions.detect;
+    this.#words[36] = timeoutMs;
+  }
+
+  hold(timeoutMs: number): void {
+    this.#words[24] = actions.hold;
+    this.#words[25] = timeoutMs;
+  }
+
+  acceptTls(credentials: number): void {
+    this.#words[24] = actions.acceptTls;
+    this.#words[33] = credentials;
+  }
+
+  /** @param appPod where the app is, 0: in the pod that was dialled */
+  relay(action: Action, address: Address, port: number, deadlines: Deadlines, appPod = 0): void {
     this.#words[24] = action;
-    this.#words[25] = connectTimeoutMs;
-    this.#words[26] = idleTimeoutMs;
-    this.#words[27] = this.localPort;
-    this.destinationAddress.set(this.localAddress);
+    this.#words[25] = deadlines.connectTimeoutMs;
+    this.#words[26] = deadlines.idleTimeoutMs;
+    this.#words[27] = port;
+    this.destinationAddress.set(address);
+    this.#words[32] = appPod;
+  }
+
+  tunnel(endpoint: TunnelEndpoint, credentials: number, deadlines: Deadlines): void {
+    this.relay(actions.tunnel, endpoint.address, endpoint.port, deadlines);
+    this.#words[33] = credentials;
+    this.#words[34] = endpoint.identity;
+    this.#words[35] = endpoint.workload;
   }
 
   get reason(): CloseReason {

@@ -13,18 +13,18 @@ export interface Connection {
 }
 
 /** 'proof': refuse it, and tell main that it came (capture-proof.ts). */
-export type Decision = 'relay' | 'refuse' | 'proof';
+export type GuardDecision = 'refuse' | 'proof';
 
 /** A rule answers or leaves the connection to the next. It allocates nothing: every connection of the node comes by. */
-export type Rule = (connection: Connection, direction: Direction, pod: WorkerPod) => Decision | undefined;
+export type Rule = (connection: Connection, direction: Direction, pod: WorkerPod) => GuardDecision | undefined;
 
-/** The first rule that answers decides; what no rule minds is relayed. */
-export function decide(connection: Connection, direction: Direction, pod: WorkerPod): Decision {
+/** What may not pass, whoever asks; the first rule that answers decides. */
+export function guard(connection: Connection, direction: Direction, pod: WorkerPod): GuardDecision | undefined {
   for (const rule of rules) {
     const decision = rule(connection, direction, pod);
     if (decision !== undefined) return decision;
   }
-  return 'relay';
+  return undefined;
 }
 
 export function directionOf(connection: Connection, pod: WorkerPod): Direction {

@@ -22,7 +22,7 @@ export type Destination =
   | { readonly kind: 'endpoints'; readonly endpoints: readonly Endpoint[] };
 
 /** Numbers and strings are never equal, so both can be keys of one map; the number costs no allocation. */
-type Key = number | string;
+export type Key = number | string;
 
 /** What main has told of the addresses that this node's pods talk to. Each look-up is one of a map. */
 export class Destinations {

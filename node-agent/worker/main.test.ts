@@ -42,6 +42,7 @@ function startWorker(t: TestContext): ChildProcess {
     idleTimeoutMs: 0,
     drainTimeoutMs: 0,
     logConnections: false,
+    identitySuffix: '.mesh',
   };
   const script = new URL('main.ts', import.meta.url).pathname;
   const child = spawn(process.execPath, [script, JSON.stringify(options)], {

@@ -1,9 +1,57 @@
+import { isIP } from 'node:net';
+
+import type { PortRange } from '../../mesh/skips.ts';
 import type { CloseReason } from '../../native/engine.d.ts';
 
 export type Direction = 'inbound' | 'outbound';
 
+/** Where connections to an address and port go. `port` 0: who the address is, as a source of connections. */
+export interface DestinationMessage {
+  readonly type: 'destination';
+  readonly address: string;
+  readonly port: number;
+  readonly destination:
+    | { readonly kind: 'unknown' }
+    | { readonly kind: 'external' }
+    | { readonly kind: 'endpoints'; readonly endpoints: readonly EndpointMessage[] };
+}
+
+export interface EndpointMessage {
+  readonly address: string;
+  readonly port: number;
+  /** Its agent captures it; undefined while nobody has said. */
+  readonly meshed: boolean | undefined;
+  /** The name in its certificate; empty for what is no pod. */
+  readonly identity: string;
+  readonly uid: string;
+  /** Of this node's enrolled pods; 0: it runs elsewhere. */
+  readonly localPod: number;
+}
+
+/** What we show as this identity: DER, leaf first, and whom we trust. */
+export interface CredentialsMessage {
+  readonly type: 'credentials';
+  readonly identity: string;
+  readonly certificates: readonly Uint8Array[];
+  /** PKCS #8, DER. */
+  readonly privateKey: Uint8Array;
+  readonly trustAnchors: readonly Uint8Array[];
+}
+
 export type MessageToWorker =
-  | { readonly type: 'pod'; readonly pod: number; readonly namespace: string; readonly name: string }
+  | {
+      readonly type: 'pod';
+      readonly pod: number;
+      readonly namespace: string;
+      readonly name: string;
+      readonly identity: string;
+      readonly opaquePorts: readonly PortRange[];
+    }
+  | DestinationMessage
+  | { readonly type: 'forget-destination'; readonly address: string; readonly port: number }
+  | CredentialsMessage
+  /** The first one encrypts session tickets, all decrypt. */
+  | { readonly type: 'ticket-keys'; readonly keys: readonly Uint8Array[] }
   | { readonly type: 'pod-released'; readonly pod: number }
   /** Report connections that prove the pod's enrolment, until forget-proof. */
   | { readonly type: 'expect-proof'; readonly pod: number }
@@ -12,6 +60,8 @@ export type MessageToWorker =
 export type MessageToMain =
   | { readonly type: 'proof'; readonly pod: number; readonly direction: Direction; readonly remotePort: number }
   | { readonly type: 'connections'; readonly connections: readonly ConnectionReport[]; readonly dropped: number }
+  /** Connections wait for the answer, a DestinationMessage. */
+  | { readonly type: 'resolve'; readonly address: string; readonly port: number }
   /** The last connection of a released pod has ended in this worker. */
   | { readonly type: 'pod-drained'; readonly pod: number };
 
@@ -45,6 +95,8 @@ export interface WorkerOptions {
   readonly idleTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly logConnections: boolean;
+  /** How the names of the mesh's identities end. */
+  readonly identitySuffix: string;
 }
 
 /** A worker parses what strangers send, so main believes nothing that comes from one: undefined where it makes no sense. */
@@ -57,6 +109,10 @@ export function readMessageToMain(message: unknown): MessageToMain | undefined {
         : undefined;
     case 'pod-drained':
       return isPodId(message['pod']) ? { type: 'pod-drained', pod: message['pod'] } : undefined;
+    case 'resolve':
+      return typeof message['address'] === 'string' && isIP(message['address']) !== 0 && isPort(message['port'])
+        ? { type: 'resolve', address: message['address'], port: message['port'] }
+        : undefined;
     case 'connections':
       return Array.isArray(message['connections']) &&
         message['connections'].every(isReport) &&

@@ -9,6 +9,7 @@ export class FakeEngine implements Engine {
   closed = false;
   askedFor = '';
   readonly names: string[] = [];
+  readonly credentials: number[] = [];
   readonly resumed: number[][] = [];
   readonly options: EngineOptions;
 
@@ -37,6 +38,12 @@ export class FakeEngine implements Engine {
   intern(name: string): number {
     const known = this.names.indexOf(name);
     return known < 0 ? this.names.push(name) : known + 1;
+  }
+  setCredentials(identity: number): void {
+    this.credentials.push(identity);
+  }
+  setTicketKeys(): void {
+    return;
   }
   serverName(): string {
     return this.askedFor;

@@ -1,13 +1,12 @@
-import type { Address } from '../../mesh/address.ts';
 import type { Direction } from './messages.ts';
 import type { WorkerPod } from './pods.ts';
-import type { Connection } from './decide.ts';
-import { keyOf } from './destinations.ts';
+import type { InboundConnection } from './inbound.ts';
+import type { Key } from './destinations.ts';
 
 const maximumWaiting = 4096;
 
 /** A connection that the engine holds until main has answered. */
-export interface WaitingConnection extends Connection {
+export interface WaitingConnection extends InboundConnection {
   readonly id: number;
   readonly pod: WorkerPod;
   readonly direction: Direction;
@@ -15,13 +14,12 @@ export interface WaitingConnection extends Connection {
 
 /** By what they wait for. The engine ends who waits too long, so nothing stays here for ever: see forget(). */
 export class WaitingConnections {
-  readonly #byKey = new Map<number | string, Map<number, WaitingConnection>>();
-  readonly #keys = new Map<number, number | string>();
+  readonly #byKey = new Map<Key, Map<number, WaitingConnection>>();
+  readonly #keys = new Map<number, Key>();
 
   /** Undefined where already as many wait as may: then the connection is refused. Else whether it is the first one to wait. */
-  add(connection: WaitingConnection, address: Address, port: number): 'first' | 'joined' | undefined {
+  add(connection: WaitingConnection, key: Key): 'first' | 'joined' | undefined {
     if (this.#keys.size >= maximumWaiting) return undefined;
-    const key = keyOf(address, port);
     this.#keys.set(connection.id, key);
     const others = this.#byKey.get(key);
     if (others !== undefined) {
@@ -33,8 +31,7 @@ export class WaitingConnections {
   }
 
   /** All who wait for this; they wait no more. */
-  take(address: Address, port: number): WaitingConnection[] {
-    const key = keyOf(address, port);
+  take(key: Key): WaitingConnection[] {
     const connections = [...(this.#byKey.get(key)?.values() ?? [])];
     this.#byKey.delete(key);
     for (const { id } of connections) this.#keys.delete(id);

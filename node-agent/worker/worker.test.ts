@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { parseAddress } from '../../mesh/address.ts';
-import type { ConnectionReport, MessageToMain, WorkerOptions } from './messages.ts';
+import type { ConnectionReport, DestinationMessage, MessageToMain, WorkerOptions } from './messages.ts';
 import { readMessageToMain } from './messages.ts';
 import type { TestConnection } from './test-connection.ts';
 import { FakeEngine } from './test-engine.ts';
@@ -22,6 +22,7 @@ const options: WorkerOptions = {
   idleTimeoutMs: 5000,
   drainTimeoutMs: 0,
   logConnections: true,
+  identitySuffix: '.serviceaccount.identity.weft-system.cluster.local',
 };
 
 interface SetUp {
@@ -53,7 +54,7 @@ function setUp(t: TestContext, changed: Partial<WorkerOptions> = {}): SetUp {
   const [engine] = engines;
   assert.ok(engine);
   const set: SetUp = { worker, engine, sent, exited, mainTakes: true };
-  worker.receive({ type: 'pod', pod: 1, namespace: 'shop', name: 'web' });
+  worker.receive({ type: 'pod', pod: 1, namespace: 'shop', name: 'web', identity: 'web.shop', opaquePorts: [] });
   engine.options.onListener(1, 61000, parseAddress('10.0.0.7'), new Uint8Array(16));
   t.after(() => {
     engine.connections = 0;
@@ -65,9 +66,17 @@ function setUp(t: TestContext, changed: Partial<WorkerOptions> = {}): SetUp {
 const inbound: TestConnection = { pod: 1, local: ['10.0.0.7', 80], remote: ['10.0.0.9', 40000] };
 const outbound: TestConnection = { pod: 1, local: ['10.0.0.8', 443], remote: ['10.0.0.7', 40001] };
 
+const plainPeer: DestinationMessage = {
+  type: 'destination',
+  address: '10.0.0.8',
+  port: 443,
+  destination: { kind: 'external' },
+};
+
 test('connections are relayed with the deadlines of their direction', (t) => {
-  const { engine } = setUp(t);
-  assert.deepEqual(engine.connect(inbound), [1, 300, 5000, 80]);
+  const { worker, engine } = setUp(t);
+  worker.receive(plainPeer);
+  assert.deepEqual(engine.connect({ ...inbound, detected: 3, serverName: 99 }), [1, 300, 5000, 80]);
   assert.deepEqual(engine.connect(outbound), [2, 1000, 5000, 443]);
 });
 

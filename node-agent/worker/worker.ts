@@ -1,9 +1,10 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
-import { ConnectionRecord, actions } from './connection-record.ts';
-import { decide, directionOf } from './decide.ts';
+import { ConnectionRecord } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
+import { Policy } from './policy.ts';
+import { directionOf } from './decide.ts';
 import { WorkerPods } from './pods.ts';
 import { ProofReports } from './proof-reports.ts';
 
@@ -14,11 +15,13 @@ export interface WorkerDependencies {
   readonly exit: () => void;
 }
 
-/** One worker: the engine shows it connections, it decides. Main may vanish at any time; that changes nothing here. */
+/** One worker: the engine shows it connections, its policy decides. Main may vanish at any time; that changes nothing here. */
 export class Worker {
   readonly #with: WorkerDependencies;
   readonly #record = new ConnectionRecord();
-  readonly #pods = new WorkerPods();
+  readonly #pods = new WorkerPods(() => performance.now());
+  readonly #engine: Engine;
+  readonly #policy: Policy;
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
   readonly #drain: Drain;
@@ -54,6 +57,14 @@ export class Worker {
         // The engine reconnects by itself; until then it uses the sockets it holds.
       },
     });
+    this.#engine = engine;
+    this.#policy = new Policy({
+      options,
+      engine,
+      record: this.#record,
+      proofs: this.#proofs,
+      resolve: (address, port) => void send({ type: 'resolve', address, port }),
+    });
     this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
       engine.close();
       void this.#exit();
@@ -62,12 +73,27 @@ export class Worker {
 
   receive(message: MessageToWorker): void {
     switch (message.type) {
-      case 'pod':
-        this.#pods.describe(message.pod, message.namespace, message.name);
+      case 'pod': {
+        const { pod, namespace, name, identity, opaquePorts } = message;
+        const number = identity === '' ? 0 : this.#engine.intern(identity);
+        this.#pods.describe(pod, { namespace, name, identity: number, opaquePorts });
         break;
+      }
       case 'pod-released':
         this.#proofs.forget(message.pod);
         this.#release(message.pod);
+        break;
+      case 'destination':
+        this.#policy.learn(message);
+        break;
+      case 'forget-destination':
+        this.#policy.forget(message.address, message.port);
+        break;
+      case 'credentials':
+        this.#policy.setCredentials(message);
+        break;
+      case 'ticket-keys':
+        this.#engine.setTicketKeys(message.keys);
         break;
       case 'expect-proof':
         this.#proofs.expect(message.pod);
@@ -94,26 +120,13 @@ export class Worker {
       record.refuse();
       return;
     }
-    pod.connections++;
-    const { options } = this.#with;
-    const direction = directionOf(record, pod);
-    switch (decide(record, direction, pod)) {
-      case 'relay':
-        if (direction === 'inbound')
-          record.relay(actions.relayToApp, options.inboundConnectTimeoutMs, options.idleTimeoutMs);
-        else record.relay(actions.relayOut, options.outboundConnectTimeoutMs, options.idleTimeoutMs);
-        break;
-      case 'proof':
-        this.#proofs.arrived(pod.id, direction, record.remotePort);
-        record.refuse();
-        break;
-      case 'refuse':
-        record.refuse();
-    }
+    if (record.detected === 0) pod.connections++;
+    this.#policy.decide(pod);
   }
 
   #onClose(): void {
     const record = this.#record;
+    this.#policy.ended(record.id);
     const pod = this.#pods.get(record.pod);
     if (pod === undefined) return;
     pod.connections--;

@@ -1,0 +1,124 @@
+// A TLS connection between two agents that the connections of one pod with one endpoint share: weft/1 over mutual TLS
+// (docs/wire.md).
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "connection_record.h"
+#include "dial.h"
+#include "list.h"
+#include "peer_stream.h"
+#include "secure_link.h"
+#include "weft1/session.h"
+
+namespace weft::core {
+
+class Tunnel;
+
+// A connection that waits for a stream; leaves by unlinking itself.
+class StreamWaiter : public Link<StreamWaiter> {
+ public:
+  virtual weft1::OpenRequest request() const = 0;
+  // Who takes the stream's events from now on.
+  virtual PeerStreamEvents& Opened(PeerStream& stream) = 0;
+  virtual void NotOpened(CloseReason reason, int error) = 0;
+
+ protected:
+  ~StreamWaiter() = default;
+};
+
+class TunnelOwner {
+ public:
+  // The peer opens a stream. Returns who takes its events, or null where it is refused.
+  virtual PeerStreamEvents* StreamOpened(Tunnel& tunnel, PeerStream& stream, const weft1::OpenRequest& request) = 0;
+  // Told once, with no stream left. The tunnel may be retired from the loop now.
+  virtual void TunnelClosed(Tunnel& tunnel) = 0;
+
+ protected:
+  ~TunnelOwner() = default;
+};
+
+struct TunnelContext {
+  DialContext dial;
+  tls::Buffers& buffers;
+  std::span<std::byte> received;  // what is read from TLS, for the time of one call
+  TunnelOwner& owner;
+};
+
+class Tunnel final : public Retired,
+                     public Link<Tunnel>,
+                     private DialEvents,
+                     private SecureLinkEvents,
+                     private weft1::SessionEvents,
+                     private Task,
+                     private Timer {
+ public:
+  static const tls::Protocols kProtocols;
+
+  Tunnel(const TunnelContext& context, weft1::Role role);
+  ~Tunnel() override;
+
+  // The opening side: dials from the pod; the peer must prove the name.
+  void Connect(uint32_t pod, const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
+               const std::string& expected_name, uint32_t timeout_ms);
+  // The accepting side: a TLS connection that has been established with ALPN weft/1.
+  void Serve(const Identity& identity, std::unique_ptr<SecureLink> link);
+
+  // Opens a stream, now or when the handshake is done.
+  void Open(StreamWaiter& waiter);
+  // It is neither too old nor too full, and carries no bulk.
+  bool TakesStreams() const;
+  // Takes no more streams, and ends with the last one.
+  void Retire();
+  void Close(CloseReason reason, int error);
+
+  // Of the accepting side: its TCP connection, and who is at the other end.
+  const Identity& identity() const { return identity_; }
+
+ private:
+  class Stream;
+
+  void Dialed(Descriptor socket, bool watched) override;
+  void DialFailed(int error) override { Close(CloseReason::kConnectFailed, error); }
+  void Established() override;
+  void Readable() override;
+  void Writable() override;
+  void LinkFailed(const tls::Failure& failure) override;
+  void OnOpen(weft1::Stream& stream, const weft1::OpenRequest& request) override;
+  void OnData(weft1::Stream& stream, std::span<const std::byte> bytes) override;
+  void OnRoom(weft1::Stream& stream) override;
+  void OnFin(weft1::Stream& stream) override;
+  void OnReset(weft1::Stream& stream, weft1::ErrorCode code) override;
+  void OnGoAway() override { retired_ = true; }
+  void OnOutput() override { loop().Defer(*this); }
+  void Run() override;
+  void Expired() override;
+
+  bool OpenNow(StreamWaiter& waiter);
+  void Ended(Stream* stream);
+  void Flush();
+  void CloseIfUnused();
+  EventLoop& loop() const { return context_.dial.loop; }
+
+  const TunnelContext& context_;
+  Dial dial_;
+  std::unique_ptr<SecureLink> link_;
+  weft1::Session session_;
+  List<StreamWaiter, StreamWaiter> waiting_;
+  Identity identity_{};
+  std::shared_ptr<const tls::Context> credentials_;
+  std::string expected_name_;
+  int64_t deadline_us_ = 0;
+  int64_t born_us_;
+  int64_t used_us_;
+  uint32_t waiting_count_ = 0;  // at most: who gave up is counted
+  bool established_ = false;
+  bool closed_ = false;
+  bool retired_ = false;
+  bool carries_bulk_ = false;
+  bool must_read_ = false;
+};
+
+}  // namespace weft::core

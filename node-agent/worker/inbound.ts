@@ -1,0 +1,66 @@
+import { includesPort } from '../../mesh/opaque-ports.ts';
+import { addressesEqual, isIPv4, isLoopback } from '../../mesh/address.ts';
+import type { Connection } from './decide.ts';
+import type { Destination } from './destinations.ts';
+import type { WorkerPod } from './pods.ts';
+
+/** What the first bytes of a connection are (ConnectionRecordLayout.detected). */
+export const detections = { nothing: 0, plaintext: 1, timeout: 2, tls: 3, invalidTls: 4 } as const;
+
+/**
+ * 'wait' until main has said who the source is; 'detect': look at the first bytes; 'terminate' the mesh's TLS; 'relay' as it is;
+ * 'downgrade': refused, as a meshed source must not come in plaintext; 'wrong-name': TLS for somebody of the mesh who is not here.
+ */
+export type InboundDecision = 'wait' | 'detect' | 'terminate' | 'relay' | 'downgrade' | 'wrong-name';
+
+export interface InboundConnection extends Connection {
+  readonly detected: number;
+  /** Number of the name that a ClientHello asks for. */
+  readonly serverName: number;
+}
+
+/** So long after it has joined a pod takes plaintext from meshed sources: their agents may not have heard of it yet. */
+export const joinGraceMs = 10_000;
+
+/** @param asksForMesh whether the name of the ClientHello is one of the mesh's */
+export function decideInbound(
+  connection: InboundConnection,
+  pod: WorkerPod,
+  source: Destination | undefined,
+  now: number,
+  asksForMesh: () => boolean,
+): InboundDecision {
+  const { detected } = connection;
+  if (detected === detections.tls && connection.serverName === pod.identity && pod.identity !== 0) return 'terminate';
+  if (detected === detections.tls) return asksForMesh() ? 'wrong-name' : 'relay';
+  if (detected === detections.nothing && !includesPort(pod.opaquePorts, connection.localPort)) return 'detect';
+  const meshed = isMeshed(source);
+  if (meshed === undefined) return 'wait';
+  if (!meshed) return 'relay';
+  if (detected === detections.nothing) return 'detect'; // an opaque port: a meshed source opens with a ClientHello
+  return now - pod.joinedAt < joinGraceMs ? 'relay' : 'downgrade';
+}
+
+function isMeshed(source: Destination | undefined): boolean | undefined {
+  if (source === undefined) return undefined;
+  // An address that no object has (yet) is nobody's who could speak the mesh's TLS.
+  if (source.kind !== 'endpoints') return false;
+  const [owner] = source.endpoints;
+  return owner === undefined ? false : (owner.meshed ?? false);
+}
+
+/** What a peer claims of its client in OPEN: the address must be the one that its TCP connection comes from. */
+export interface ClaimedClient extends Connection {
+  readonly peerAddress: Uint8Array;
+}
+
+/** Undefined: believed. Else why not. */
+export function refuseClaim(claim: ClaimedClient, pod: WorkerPod): string | undefined {
+  const own = isIPv4(claim.localAddress) ? pod.ipv4 : pod.ipv6;
+  if (!addressesEqual(claim.localAddress, own)) return 'destination';
+  if (!addressesEqual(claim.remoteAddress, claim.peerAddress)) return 'client-address';
+  if (isLoopback(claim.remoteAddress)) return 'loopback';
+  if (addressesEqual(claim.remoteAddress, pod.ipv4) || addressesEqual(claim.remoteAddress, pod.ipv6))
+    return 'own-address';
+  return undefined;
+}
