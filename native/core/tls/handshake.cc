@@ -40,7 +40,7 @@ int VerifyPeer(X509_STORE_CTX* store, void*) {
   }
   handshake.verified = {*name, ChainNotAfter(X509_STORE_CTX_get0_chain(store))};
   // Tickets cost a fifth of a handshake: only those who can use one get one.
-  if (SSL_is_server(ssl) == 1) SSL_set_num_tickets(ssl, kTickets);
+  if (SSL_is_server(ssl) == 1 && (SSL_get_options(ssl) & SSL_OP_NO_TICKET) == 0) SSL_set_num_tickets(ssl, kTickets);
   return 1;
 }
 
