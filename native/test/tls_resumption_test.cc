@@ -133,6 +133,7 @@ TEST("TLS resumption: ends with the certificates of either end") {
   ClientSessions::Entry entry = bed.sessions->Take(brief_client->SessionKey(kDb), time(nullptr));
   CHECK(entry.session != nullptr);
   SSL_SESSION_set_timeout(entry.session.get(), 3600);
+  entry.good_until = entry.peer_not_after = kForever;
   bed.sessions->Add(bed.client->SessionKey(kDb), std::move(entry));
   // And one whose server expires.
   const auto other_sessions = std::make_shared<ClientSessions>(10);
@@ -152,14 +153,12 @@ TEST("TLS resumption: the sessions kept are bounded, the newest used first") {
   const Bed bed;
   const auto sessions = std::make_shared<ClientSessions>(3);
   const auto add = [&](const std::string& key) {
-    SSL_SESSION* session = SSL_SESSION_new();
-    SSL_SESSION_set_timeout(session, 100);
-    sessions->Add(key, {Session(session), kForever});
+    sessions->Add(key, {Session(SSL_SESSION_new()), kForever, kForever});
   };
   for (int i = 0; i < 10; i++) add("key" + std::to_string(i));
   CHECK_EQUAL(sessions->size(), size_t{3});
   const auto many = std::make_shared<ClientSessions>(100);
-  for (int i = 0; i < 10; i++) many->Add("same", {Session(SSL_SESSION_new()), kForever});
+  for (int i = 0; i < 10; i++) many->Add("same", {Session(SSL_SESSION_new()), kForever, kForever});
   CHECK_EQUAL(many->size(), size_t{4});
   // Not one of them can be resumed: they have no secret.
   CHECK(many->Take("same", time(nullptr)).session == nullptr);

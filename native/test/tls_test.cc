@@ -20,7 +20,6 @@ constexpr int kBadCertificateAlert = 42;
 constexpr int kUnsupportedCertificateAlert = 43;
 constexpr int kExpiredAlert = 45;
 constexpr int kUnknownCaAlert = 48;
-constexpr int kCertificateRequiredAlert = 116;
 constexpr int kNoProtocolAlert = 120;
 
 std::string Alert(int number) { return "alert " + std::to_string(number); }

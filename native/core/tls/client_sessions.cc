@@ -10,9 +10,7 @@ namespace {
 constexpr size_t kPerKey = 4;
 
 bool IsGood(const ClientSessions::Entry& entry, int64_t now) {
-  const SSL_SESSION* session = entry.session.get();
-  return now < entry.peer_not_after && now < SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) &&
-         SSL_SESSION_is_resumable(session) == 1;
+  return now < entry.good_until && now < entry.peer_not_after && SSL_SESSION_is_resumable(entry.session.get()) == 1;
 }
 
 }  // namespace

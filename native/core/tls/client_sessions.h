@@ -18,6 +18,7 @@ class ClientSessions {
   struct Entry {
     Session session;
     int64_t peer_not_after = 0;
+    int64_t good_until = 0;
   };
 
   explicit ClientSessions(size_t limit) : limit_(limit) {}

@@ -110,7 +110,8 @@ int KeepSession(SSL* ssl, SSL_SESSION* session) {
   HandshakeState& handshake = HandshakeState::Of(ssl);
   const Peer& peer = SSL_session_reused(ssl) == 1 ? handshake.resumed : handshake.verified;
   if (handshake.sessions == nullptr || peer.name.empty()) return 0;
-  handshake.sessions->Add(handshake.session_key, {Session(session), peer.not_after});
+  const int64_t good_until = time(nullptr) + static_cast<int64_t>(SSL_SESSION_get_timeout(session));
+  handshake.sessions->Add(handshake.session_key, {Session(session), peer.not_after, good_until});
   return 1;
 }
 
