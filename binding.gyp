@@ -8,13 +8,13 @@
   "targets": [
     {
       "target_name": "weft",
-      "sources": ["<!@(ls native/core/*.cc native/binding/*.cc native/capture/*.cc)"]
+      "sources": ["<!@(ls native/core/*.cc native/core/*/*.cc native/binding/*.cc native/capture/*.cc)"]
     },
     {
       # What tests upgrade to: the kernel side with another layout of a pinned structure.
       "target_name": "weft_changed",
       "defines": ["WEFT_TEST_CHANGED_LAYOUT"],
-      "sources": ["<!@(ls native/core/*.cc native/binding/*.cc native/capture/*.cc)"]
+      "sources": ["<!@(ls native/core/*.cc native/core/*/*.cc native/binding/*.cc native/capture/*.cc)"]
     }
   ]
 }

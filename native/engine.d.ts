@@ -69,7 +69,8 @@ export type CloseReason =
   | 'refused'
   | 'shutdown'
   | 'error'
-  | 'tls-failed';
+  | 'tls-failed'
+  | 'tunnel';
 
 export interface EngineOptions {
   /** Path of the netns broker's socket. */

@@ -44,7 +44,8 @@ enum class CloseReason : uint32_t {
   kRefused,
   kShutdown,
   kError,
-  kTlsFailed,  // the outcome's error is a tls::Failure
+  kTlsFailed,  // the outcome's error is a tls::Reason
+  kTunnel,     // it became a tunnel: its streams are connections of their own
 };
 
 // What is known of a connection when decisions are asked. Names are those that Engine::Intern() gives numbers to.

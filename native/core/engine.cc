@@ -5,6 +5,12 @@
 #include <utility>
 
 namespace weft::core {
+namespace {
+
+constexpr size_t kReceivedBytes = 64 * 1024;
+constexpr size_t kMostSessions = 4096;
+
+}  // namespace
 
 Engine::Pod::Pod(Engine& engine, uint32_t id)
     : ipv4(engine.loop_, engine, id, 4, engine.slot_), ipv6(engine.loop_, engine, id, 6, engine.slot_) {}
@@ -17,7 +23,14 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
       transport_{pipes_},
       clients_(options.clients_map),
       relay_context_{{loop_, *this, clients_}, transport_, *this},
-      pending_context_{loop_, names_, std::span(transport_.buffer.get(), Transport::kCopyBytes), server_name_, *this},
+      pending_context_{loop_,        names_, std::span(transport_.buffer.get(), Transport::kCopyBytes),
+                       server_name_, *this,  *this},
+      stream_context_{{loop_, *this, clients_}, *this},
+      received_(std::make_unique_for_overwrite<std::byte[]>(kReceivedBytes)),
+      tunnel_context_{{loop_, *this, clients_}, tls_buffers_, {received_.get(), kReceivedBytes}, *this},
+      tls_context_{loop_, tls_buffers_, {received_.get(), kReceivedBytes}, *this, *this},
+      ticket_keys_(std::make_shared<tls::TicketKeys>(std::vector<tls::TicketKey>())),
+      sessions_(std::make_shared<tls::ClientSessions>(kMostSessions)),
       broker_(loop_, *this, options.broker_path, options.slot) {
   broker_.Connect();
 }
@@ -43,6 +56,7 @@ void Engine::Close() {
   StopAccepting();
   broker_.Close();
   while (!open_.empty()) open_.front().ShutDown();
+  while (!tunnels_.empty()) tunnels_.front().Close(CloseReason::kShutdown, 0);
   for (auto& [id, pod] : pods_) {
     pod->ipv4.Clear();
     pod->ipv6.Clear();
@@ -144,30 +158,146 @@ void Engine::Decide(const Identity& identity, int64_t accepted_us, Descriptor cl
   record_ = {};
   record_.identity = identity;
   decisions_.OnConnection(record_);
-  if (closed_) {
-    auto* relay = new Relay(relay_context_, identity, accepted_us, std::move(client));
-    open_.PushBack(*relay);
-    return relay->ShutDown();
-  }
+  if (closed_) return Refuse(identity, accepted_us, std::move(client), CloseReason::kShutdown, 0);
   Act(identity, accepted_us, Decision(record_.decision), std::move(client));
 }
 
 void Engine::Act(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
   switch (decision.action) {
+    case Action::kRelayToApp:
+    case Action::kRelayOut:
+      return Open(new Relay(relay_context_, identity, accepted_us, std::move(client)))->Start(decision);
     case Action::kDetect:
+      return Open(new Pending(pending_context_, identity, accepted_us, std::move(client)))
+          ->Classify(decision.detect_timeout_ms);
     case Action::kHold: {
-      auto* pending = new Pending(pending_context_, identity, accepted_us, std::move(client));
-      open_.PushBack(*pending);
-      if (decision.action == Action::kDetect) return pending->Classify(decision.detect_timeout_ms);
+      auto* pending = Open(new Pending(pending_context_, identity, accepted_us, std::move(client)));
       held_.emplace(identity.id, pending);
       return pending->Hold(decision.connect_timeout_ms);
     }
-    default: {
-      auto* relay = new Relay(relay_context_, identity, accepted_us, std::move(client));
-      open_.PushBack(*relay);
-      return relay->Start(decision);
+    case Action::kAcceptTls: {
+      const auto credentials = credentials_.find(decision.credentials);
+      if (credentials == credentials_.end()) break;
+      return Open(new TlsConnection(tls_context_, identity, accepted_us))
+          ->Accept(credentials->second, std::move(client));
     }
+    case Action::kTunnel:
+      return OpenTunnel(identity, accepted_us, decision, std::move(client));
+    case Action::kRefuse:
+      break;
   }
+  Refuse(identity, accepted_us, std::move(client), CloseReason::kRefused, 0);
+}
+
+void Engine::Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error) {
+  Open(new Pending(pending_context_, identity, accepted_us, std::move(client)))->End(reason, error);
+}
+
+tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity& credentials) {
+  tls::ContextOptions options;
+  options.ticket_keys = ticket_keys_;
+  options.sessions = sessions_;
+  tls::ContextError error = tls::ContextError::kNone;
+  auto context = tls::Context::Make(credentials, options, error);
+  if (!context) return error;
+  credentials_[identity] = std::move(context);
+  // Open tunnels go on with what they have; whoever comes now is shown the new ones.
+  for (auto entry = tunnel_pool_.begin(); entry != tunnel_pool_.end();) {
+    if (entry->first.credentials != identity) {
+      ++entry;
+      continue;
+    }
+    entry->second->Retire();
+    entry = tunnel_pool_.erase(entry);
+  }
+  return tls::ContextError::kNone;
+}
+
+void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
+  const auto credentials = credentials_.find(decision.credentials);
+  if (credentials == credentials_.end()) {
+    return Refuse(identity, accepted_us, std::move(client), CloseReason::kRefused, ENOKEY);
+  }
+  auto* relay = Open(new StreamRelay(stream_context_, identity, accepted_us, decision));
+  relay->AwaitStream(std::move(client));
+  const Endpoint peer{decision.destination_address, static_cast<uint16_t>(decision.destination_port)};
+  const TunnelKey key{identity.pod, decision.workload, decision.credentials, decision.server_name, peer};
+  Tunnel*& pooled = tunnel_pool_[key];
+  if (pooled != nullptr && pooled->TakesStreams()) return pooled->Open(*relay);
+  if (pooled != nullptr) pooled->Retire();
+  auto* tunnel = new Tunnel(tunnel_context_, weft1::Role::kClient);
+  tunnels_.PushBack(*tunnel);
+  pooled = tunnel;
+  tunnel->Open(*relay);
+  tunnel->Connect(identity.pod, peer, credentials->second, std::string(names_.name(decision.server_name)),
+                  decision.connect_timeout_ms);
+}
+
+void Engine::TunnelClosed(Tunnel& tunnel) {
+  std::erase_if(tunnel_pool_, [&](const auto& entry) { return entry.second == &tunnel; });
+  tunnel.Link<Tunnel>::Unlink();
+  loop_.Retire(std::unique_ptr<Tunnel>(&tunnel));
+}
+
+// A tunnel is no connection of an app; its streams are.
+void Engine::TlsEstablished(TlsConnection& connection) {
+  Identity identity = connection.identity();
+  const int64_t accepted_us = connection.accepted_us();
+  const tls::Connection& tls = connection.link().tls();
+  identity.peer_name = names_.Intern(tls.peer().name);
+  const bool is_agent = tls.protocol() == Tunnel::kProtocols.front();
+  std::unique_ptr<SecureLink> link = connection.TakeLink();
+  connection.Link<Connection>::Unlink();
+  loop_.Retire(std::unique_ptr<TlsConnection>(&connection));
+  if (is_agent) {
+    identity.origin = Origin::kTunnel;
+    auto* tunnel = new Tunnel(tunnel_context_, weft1::Role::kServer);
+    tunnels_.PushBack(*tunnel);
+    record_ = {};
+    record_.identity = identity;
+    record_.outcome.reason = CloseReason::kTunnel;
+    connections_--;
+    decisions_.OnClose(record_);
+    return tunnel->Serve(identity, std::move(link));
+  }
+  identity.origin = Origin::kTls;
+  record_ = {};
+  record_.identity = identity;
+  decisions_.OnConnection(record_);
+  const Decision decision = record_.decision;
+  auto* relay = Open(new StreamRelay(stream_context_, identity, accepted_us, decision));
+  auto* stream = new TlsStream(tls_context_, std::move(link));
+  relay->TakeStream(*stream);
+  if (closed_ || decision.action != Action::kRelayToApp) return relay->NotOpened(CloseReason::kRefused, 0);
+  stream->Begin(*relay);
+}
+
+PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const weft1::OpenRequest& request) {
+  accepted_++;
+  Identity identity = tunnel.identity();
+  identity.id = static_cast<uint32_t>(accepted_);
+  identity.family = FamilyOf(request.destination.address);
+  identity.local_address = request.destination.address;
+  identity.local_port = request.destination.port;
+  identity.peer_address = identity.remote_address;
+  identity.remote_address = request.client.address;
+  identity.remote_port = request.client.port;
+  connections_++;
+  record_ = {};
+  record_.identity = identity;
+  decisions_.OnConnection(record_);
+  const Decision decision = record_.decision;
+  if (closed_ || decision.action != Action::kRelayToApp) {
+    connections_--;
+    record_ = {};
+    record_.identity = identity;
+    record_.outcome.reason = CloseReason::kRefused;
+    decisions_.OnClose(record_);
+    return nullptr;
+  }
+  auto* relay = Open(new StreamRelay(stream_context_, identity, loop_.now_us(), decision));
+  relay->TakeStream(stream);
+  return relay;
 }
 
 // What follows is another object: this one has let go of the socket.

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "broker_client.h"
 #include "clients_map.h"
@@ -16,6 +18,9 @@
 #include "pipe_pool.h"
 #include "relay.h"
 #include "socket_stock.h"
+#include "stream_relay.h"
+#include "tls_connection.h"
+#include "tunnel_pool.h"
 
 namespace weft::core {
 
@@ -40,7 +45,10 @@ class Engine final : private BrokerEvents,
                      private SocketSupplier,
                      private SocketSource,
                      private Acceptor,
-                     private PendingOwner {
+                     private ConnectionOwner,
+                     private Classifier,
+                     private TlsEstablishedEvents,
+                     private TunnelOwner {
  public:
   Engine(const EngineOptions& options, Decisions& decisions);
   ~Engine() { Close(); }
@@ -54,6 +62,9 @@ class Engine final : private BrokerEvents,
   EngineStatistics statistics() const;
   // The number by which records call a name.
   uint32_t Intern(std::string_view name) { return names_.Intern(name); }
+  // What is shown as the identity of this number, for connections from now on.
+  tls::ContextError SetCredentials(uint32_t identity, const tls::Identity& credentials);
+  void SetTicketKeys(std::vector<tls::TicketKey> keys) { ticket_keys_->Replace(std::move(keys)); }
   // Of the ClientHello that was classified last, whoever it asks for.
   const std::string& server_name() const { return server_name_; }
   // Decides on a connection that was held. false: it has ended meanwhile.
@@ -83,7 +94,17 @@ class Engine final : private BrokerEvents,
   void Provide(Dial& dial) override;
   void Classified(Pending& pending) override;
   void Closed(Connection& connection) override;
+  void TlsEstablished(TlsConnection& connection) override;
+  PeerStreamEvents* StreamOpened(Tunnel& tunnel, PeerStream& stream, const weft1::OpenRequest& request) override;
+  void TunnelClosed(Tunnel& tunnel) override;
 
+  template <typename Stage>
+  Stage* Open(Stage* stage) {
+    open_.PushBack(*stage);
+    return stage;
+  }
+  void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
+  void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);
@@ -103,6 +124,16 @@ class Engine final : private BrokerEvents,
   std::string server_name_;
   const RelayContext relay_context_;
   const PendingContext pending_context_;
+  const StreamRelayContext stream_context_;
+  tls::Buffers tls_buffers_;
+  std::unique_ptr<std::byte[]> received_;
+  const TunnelContext tunnel_context_;
+  const TlsConnectionContext tls_context_;
+  const std::shared_ptr<tls::TicketKeys> ticket_keys_;
+  const std::shared_ptr<tls::ClientSessions> sessions_;
+  std::unordered_map<uint32_t, std::shared_ptr<const tls::Context>> credentials_;
+  TunnelPool tunnel_pool_;
+  List<Tunnel, Tunnel> tunnels_;
   std::unordered_map<uint32_t, std::unique_ptr<Pod>> pods_;
   List<Connection, Connection> open_;
   std::unordered_map<uint32_t, Pending*> held_;

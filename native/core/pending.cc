@@ -64,7 +64,7 @@ void Pending::Expired() {
 
 void Pending::Classified(Detected detected) {
   identity_.detected = detected;
-  context_.owner.Classified(*this);
+  context_.classifier.Classified(*this);
 }
 
 void Pending::Close(CloseReason reason, int error) {

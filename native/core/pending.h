@@ -11,13 +11,13 @@ namespace weft::core {
 
 class Pending;
 
-class PendingOwner : public ConnectionOwner {
+class Classifier {
  public:
   // The first bytes are classified: identity().detected. TakeSocket() and retire it.
   virtual void Classified(Pending& pending) = 0;
 
  protected:
-  ~PendingOwner() = default;
+  ~Classifier() = default;
 };
 
 struct PendingContext {
@@ -25,7 +25,8 @@ struct PendingContext {
   Names& names;
   std::span<std::byte> buffer;  // what is looked at
   std::string& server_name;     // of the ClientHello that was classified last
-  PendingOwner& owner;
+  ConnectionOwner& owner;
+  Classifier& classifier;
 };
 
 class Pending final : public Connection, private Watcher, private Timer {
@@ -37,6 +38,8 @@ class Pending final : public Connection, private Watcher, private Timer {
   // Waits to be resumed; ends the connection when the time is over.
   void Hold(uint32_t timeout_ms);
   Descriptor TakeSocket();
+  // Ends it with RST.
+  void End(CloseReason reason, int error) { Close(reason, error); }
 
   void ShutDown() override { Close(CloseReason::kShutdown, 0); }
   Outcome outcome() const override;

@@ -31,6 +31,7 @@ export const closeReasons: readonly CloseReason[] = [
   'shutdown',
   'error',
   'tls-failed',
+  'tunnel',
 ];
 
 /**

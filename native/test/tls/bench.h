@@ -1,0 +1,7 @@
+#pragma once
+
+namespace weft::test {
+
+void RunTlsBench();
+
+}  // namespace weft::test

@@ -1,0 +1,6 @@
+#include "bench.h"
+
+int main() {
+  weft::test::RunTlsBench();
+  return 0;
+}
