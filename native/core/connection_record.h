@@ -62,7 +62,8 @@ struct Identity {
   struct address remote_address;
   struct address peer_address;  // of the TCP connection that a stream came by
   uint32_t peer_name;           // who the peer has proven to be; 0: nobody
-  uint32_t reserved[3];
+  uint32_t tunnel;              // of a stream: id of the connection that became its tunnel
+  uint32_t reserved[2];
 };
 
 // Written by OnConnection.

@@ -56,7 +56,7 @@ void Engine::Close() {
   StopAccepting();
   broker_.Close();
   while (!open_.empty()) open_.front().ShutDown();
-  while (!tunnels_.empty()) tunnels_.front().Close(CloseReason::kShutdown, 0);
+  CloseTunnels();
   for (auto& [id, pod] : pods_) {
     pod->ipv4.Clear();
     pod->ipv6.Clear();
@@ -150,6 +150,7 @@ void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
                           .remote_address = peer.address,
                           .peer_address = peer.address,
                           .peer_name = 0,
+                          .tunnel = 0,
                           .reserved = {}};
   Decide(identity, loop_.now_us(), std::move(socket));
 }
@@ -213,6 +214,10 @@ tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity&
   return tls::ContextError::kNone;
 }
 
+void Engine::CloseTunnels() {
+  while (!tunnels_.empty()) tunnels_.front().Close(CloseReason::kShutdown, 0);
+}
+
 void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
   const auto credentials = credentials_.find(decision.credentials);
   if (credentials == credentials_.end()) {
@@ -251,6 +256,7 @@ void Engine::TlsEstablished(TlsConnection& connection) {
   loop_.Retire(std::unique_ptr<TlsConnection>(&connection));
   if (is_agent) {
     identity.origin = Origin::kTunnel;
+    identity.tunnel = identity.id;
     auto* tunnel = new Tunnel(tunnel_context_, weft1::Role::kServer);
     tunnels_.PushBack(*tunnel);
     record_ = {};

@@ -62,6 +62,9 @@ class Engine final : private BrokerEvents,
   EngineStatistics statistics() const;
   // The number by which records call a name.
   uint32_t Intern(std::string_view name) { return names_.Intern(name); }
+  std::string_view NameOf(uint32_t number) const { return names_.name(number); }
+  // With all their streams; connections without one go on.
+  void CloseTunnels();
   // What is shown as the identity of this number, for connections from now on.
   tls::ContextError SetCredentials(uint32_t identity, const tls::Identity& credentials);
   void SetTicketKeys(std::vector<tls::TicketKey> keys) { ticket_keys_->Replace(std::move(keys)); }

@@ -1,6 +1,7 @@
 #include "secure_link.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <utility>
@@ -13,6 +14,8 @@ namespace {
 // EPOLLOUT costs nothing while the socket takes everything: the kernel reports it only after it has refused something
 // (sock_writeable(), SOCK_NOSPACE).
 constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+constexpr int kMostDrains = 16;
 
 }  // namespace
 
@@ -80,8 +83,18 @@ void SecureLink::Expired() { Fail({tls::Reason::kSystem, ETIMEDOUT}); }
 
 void SecureLink::Fail(const tls::Failure& failure) {
   const tls::Failure kept = failure;
-  Close(true);
+  // RST would overtake the alert that tells the peer why; unread bytes would make close() send one.
+  if (kept.reason != tls::Reason::kSystem) DrainUnread();
+  Close(kept.reason == tls::Reason::kSystem);
   events_->LinkFailed(kept);
+}
+
+void SecureLink::DrainUnread() {
+  established_ = false;  // nothing more is said than the alert
+  shutdown(socket_.get(), SHUT_WR);
+  std::byte ignored[4096];
+  for (int i = 0; i < kMostDrains && recv(socket_.get(), ignored, sizeof ignored, 0) > 0; i++) {
+  }
 }
 
 void SecureLink::Close(bool reset) {

@@ -50,6 +50,7 @@ class SecureLink final : private Watcher, private Timer {
   void Expired() override;
   void Shake();
   void Fail(const tls::Failure& failure);
+  void DrainUnread();
 
   EventLoop& loop_;
   SecureLinkEvents* events_;

@@ -23,6 +23,7 @@ std::string TemporaryFolder() {
 Mesh::Mesh(const MeshOptions& options)
     : folder(TemporaryFolder()),
       listener(Listen(options.listen)),
+      decide_(options.decide),
       decision_(options.decision),
       wake_(eventfd(0, EFD_CLOEXEC)) {
   const Endpoint app_address = core::FamilyOf(options.listen.address) == 4 ? LoopbackIpv4() : LoopbackIpv6();
@@ -130,6 +131,7 @@ void Mesh::OnListenerGone(uint32_t pod) {
 void Mesh::OnConnection(core::ConnectionRecord& record) {
   std::unique_lock lock(mutex_);
   record.decision = decision_;
+  if (decide_) decide_(record);
   if (const auto run = std::exchange(on_next_connection_, nullptr)) {
     lock.unlock();
     run(*engine_);

@@ -35,6 +35,8 @@ struct MeshOptions {
   int clients_map = -1;
   Endpoint listen = LoopbackIpv4();
   core::Decision decision = RelayToApp();
+  // Asked instead, on the engine's thread.
+  std::function<void(core::ConnectionRecord&)> decide;
 };
 
 class Mesh final : private core::Decisions {
@@ -52,6 +54,9 @@ class Mesh final : private core::Decisions {
   void Decide(const core::Decision& decision);
   // The next decision is asked of this instead, on the engine's thread.
   void OnNextConnection(std::function<void(core::Engine&)> run);
+
+  // Where decisions send connections to unless told otherwise.
+  Endpoint app_endpoint() const { return LocalEndpoint(app); }
 
   size_t ended_count();
   // Waits for it.
@@ -78,6 +83,7 @@ class Mesh final : private core::Decisions {
   void Loop();
 
   core::ConnectionRecord record_{};
+  const std::function<void(core::ConnectionRecord&)> decide_;
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   core::Decision decision_;

@@ -156,18 +156,19 @@ class Peer {
 
 class Storm {
  public:
-  explicit Storm(Mesh& mesh) : mesh_(mesh), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-    SetNonBlocking(mesh.app, true);
-    Watch(mesh.app.get(), EPOLLIN, nullptr);
+  Storm(const Endpoint& entry, const Descriptor& app, uint32_t connections)
+      : entry_(entry), app_(app), connections_(connections), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    SetNonBlocking(app, true);
+    Watch(app.get(), EPOLLIN, nullptr);
   }
 
   void Run() {
     const auto deadline = std::chrono::steady_clock::now() + kStormPatience;
-    while (started_ < storm_connections || active_ > 0) {
+    while (started_ < connections_ || active_ > 0) {
       if (std::chrono::steady_clock::now() > deadline) {
         throw std::runtime_error("after a minute " + std::to_string(active_) + " peers are not done");
       }
-      while (started_ < storm_connections && active_ < 2 * kAtOnce) Start();
+      while (started_ < connections_ && active_ < 2 * kAtOnce) Start();
       epoll_event events[256];
       const int count = epoll_wait(epoll_.get(), events, 256, 100);
       for (int i = 0; i < count; i++) {
@@ -187,13 +188,13 @@ class Storm {
   }
 
   void Start() {
-    Add(Connected(mesh_.endpoint()), true).Plan(started_++);
+    Add(Connected(entry_), true).Plan(started_++);
     Act(peers_.back());
   }
 
   void AcceptAll() {
     for (;;) {
-      Descriptor socket(accept4(mesh_.app.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      Descriptor socket(accept4(app_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!socket) return;
       Act(Add(std::move(socket), false));
     }
@@ -214,7 +215,9 @@ class Storm {
     if (peer.done()) active_--;
   }
 
-  Mesh& mesh_;
+  const Endpoint entry_;
+  const Descriptor& app_;
+  const uint32_t connections_;
   Descriptor epoll_;
   std::deque<Peer> peers_;
   std::mt19937 random_{1};
@@ -222,16 +225,21 @@ class Storm {
   uint32_t active_ = 0;
 };
 
+}  // namespace
+
+void RunStorm(const Endpoint& entry, const Descriptor& app, uint32_t connections) {
+  Storm(entry, app, connections).Run();
+}
+
+namespace {
+
 TEST("a storm of random connections") {
   MeshOptions options;
   options.pipes = 8;
   options.decision.connect_timeout_ms = 30'000;
   options.decision.idle_timeout_ms = 30'000;
   Mesh mesh(options);
-  {
-    Storm storm(mesh);
-    storm.Run();
-  }
+  RunStorm(mesh.endpoint(), mesh.app, storm_connections);
   EVENTUALLY(mesh.statistics().connections == 0);
   CHECK_EQUAL(mesh.ended_count(), storm_connections);
   CHECK_EQUAL(mesh.statistics().accepted, uint64_t{storm_connections});

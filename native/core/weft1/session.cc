@@ -13,7 +13,7 @@ constexpr size_t kLowWater = 256 * 1024;
 constexpr uint32_t kMostOfOneStream = kMaxPayload;
 constexpr uint32_t kLeastReserved = 1;
 constexpr uint32_t kMostControlFrames = 100'000;
-constexpr uint32_t kPeerStreamsBeforeHello = 64;
+constexpr uint32_t kPeerStreamsBeforeHello = 256;
 // Who uses up a window faster than this could do with a larger one.
 constexpr int64_t kFastUs = 50'000;
 

@@ -16,7 +16,7 @@ namespace weft::core::weft1 {
 enum class Role : uint8_t { kClient, kServer };
 
 struct Limits {
-  uint32_t max_streams = 256;       // that the peer may have open at once
+  uint32_t max_streams = 1024;      // that the peer may have open at once
   uint64_t max_windows = 32 << 20;  // of all streams together
 };
 
