@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <random>
 
@@ -245,6 +246,31 @@ TEST("TLS: bytes in pieces of any size") {
     CHECK(at_server == text);
     CHECK(at_client == text);
   }
+}
+
+TEST("TLS: a peer that asks for new keys without end and reads nothing is cut off") {
+  const ContextPtr client_context = MakeContext(Ours().Issue(kWeb));
+  TlsPair pair(client_context, MakeContext(Ours().Issue(kDb)), kDb);
+  HandshakeState handshake;
+  const Ssl client(SSL_new(client_context->client()));
+  handshake.protocols = &pair.client_protocols;
+  handshake.expected = kDb;
+  SSL_set_app_data(client.get(), &handshake);
+  SSL_set_fd(client.get(), pair.client_socket.get());
+  SSL_set_alpn_protos(client.get(), reinterpret_cast<const unsigned char*>("\x06weft/1"), 7);
+  SSL_set_connect_state(client.get());
+  for (int turn = 0; turn < 5; turn++) {
+    SSL_do_handshake(client.get());
+    pair.server->Handshake();
+  }
+  std::byte room[64];
+  Status status = Status::kWantsRead;
+  for (int turn = 0; turn < 200'000 && status != Status::kFailed; turn++) {
+    SSL_key_update(client.get(), SSL_KEY_UPDATE_REQUESTED);
+    SSL_do_handshake(client.get());
+    status = pair.server->Read(room).status;
+  }
+  CHECK_EQUAL(Reasons(pair.server->failure()), "system " + std::to_string(ENOBUFS));
 }
 
 TEST("TLS: garbage is refused as such") {
