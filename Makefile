@@ -60,6 +60,7 @@ test: build lint test-native test-ts kernels
 test-native: build
 	@$(MAKE) --no-print-directory -C native/test test
 	@$(MAKE) --no-print-directory -C native/broker test
+	@$(MAKE) --no-print-directory -C native/fuzz test
 	@$(MAKE) --no-print-directory -C cni-plugin test
 
 test-ts: build

@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 
 #include "authority.h"
 #include "check.h"
@@ -138,7 +139,7 @@ TEST("TLS: openssl s_client is a peer") {
   for (const std::string& word : {std::string("-cert"), files.certificate(), std::string("-key"), files.key()}) {
     words.push_back(word);
   }
-  OpenSsl client(words);
+  std::optional<OpenSsl> client(words);
   const core::Descriptor socket = AcceptOne(listener);
   Buffers buffers;
   const Protocols protocols{"weft/1", "h2", "http/1.1"};
@@ -146,14 +147,26 @@ TEST("TLS: openssl s_client is a peer") {
   CHECK(Finish(*server) == Status::kDone);
   CHECK_EQUAL(server->peer().name, kWeb);
   CHECK_EQUAL(server->protocol(), "weft/1");
-  client.Type("typed\n");
+  client->Type("typed\n");
   std::string got;
   EVENTUALLY((got += ReadSome(*server), got == "typed\n"));
   const std::string answer = "answered\n";
   const std::span<const std::byte> part = std::as_bytes(std::span(answer));
   CHECK_EQUAL(server->Write(std::span(&part, 1)).bytes, answer.size());
-  EVENTUALLY(client.Shows("answered"));
-  CHECK(client.Shows("TLSv1.3"));
+  EVENTUALLY(client->Shows("answered"));
+  CHECK(client->Shows("TLSv1.3"));
+  // s_client takes it for a command: new keys, and please new ones of yours.
+  client->Type("K\n");
+  got.clear();
+  EVENTUALLY(client->Shows("KEYUPDATE"));
+  client->Type("under new keys\n");
+  EVENTUALLY((got += ReadSome(*server), got == "under new keys\n"));
+  CHECK_EQUAL(server->Write(std::span(&part, 1)).bytes, answer.size());
+  EVENTUALLY(client->Shows("answered\nKEYUPDATE\nanswered"));
+  client.reset();
+  std::byte room[64];
+  EVENTUALLY(server->Read(room).status == Status::kFailed);
+  CHECK_EQUAL(Reasons(server->failure()), "truncated");
 }
 
 TEST("TLS: a client without a certificate is refused, or nobody, as the context says") {

@@ -1,7 +1,10 @@
 // Both ends of the engine's TLS, against each other.
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <ctime>
+#include <random>
 
 #include "authority.h"
 #include "check.h"
@@ -198,6 +201,76 @@ TEST("TLS: what the socket does not take is kept, once, and order holds") {
   }
   CHECK(sent.size() > 1'000'000);
   CHECK(got == sent);
+}
+
+// Passes on a few bytes, in a piece of its own. What does not fit waits in the source.
+void Forward(int from, int to, size_t most) {
+  std::vector<char> piece(most);
+  const ssize_t there = recv(from, piece.data(), most, MSG_PEEK);
+  if (there <= 0) return;
+  const ssize_t sent = send(to, piece.data(), static_cast<size_t>(there), 0);
+  if (sent > 0) CHECK_EQUAL(recv(from, piece.data(), static_cast<size_t>(sent), 0), sent);
+}
+
+TEST("TLS: bytes in pieces of any size") {
+  const ContextPtr client_context = MakeContext(Ours().Issue(kWeb)), server_context = MakeContext(Ours().Issue(kDb));
+  for (const unsigned seed : {1u, 2u, 3u, 4u, 5u, 6u}) {
+    std::mt19937 random(seed);
+    const size_t largest = size_t{1} << (seed * 2);
+    const auto piece = [&] { return 1 + random() % largest; };
+    TlsPair near(client_context, server_context, kDb), far(client_context, server_context, kDb);
+    Connection& client = *near.client;
+    Connection& server = *far.server;
+    const int client_end = near.server_socket.get(), server_end = far.client_socket.get();
+    const std::string text(seed * 20'000, 'x');
+    std::string at_server, at_client;
+    size_t written[2] = {};
+    bool client_done = false, server_done = false;
+    const auto write = [&](Connection& connection, size_t& done) {
+      const std::span<const std::byte> rest = std::as_bytes(std::span(text)).subspan(done);
+      const std::span<const std::byte> part = rest.first(std::min(rest.size(), piece()));
+      if (!part.empty()) done += connection.Write(std::span(&part, 1)).bytes;
+    };
+    for (int turn = 0; turn < 2'000'000 && (at_server.size() < text.size() || at_client.size() < text.size()); turn++) {
+      if (!client_done) client_done = client.Handshake() == Status::kDone;
+      if (!server_done) server_done = server.Handshake() == Status::kDone;
+      if (client_done) write(client, written[0]), at_client += ReadSome(client);
+      if (server_done) write(server, written[1]), at_server += ReadSome(server);
+      CHECK_EQUAL(Reasons(client.failure()), "none");
+      CHECK_EQUAL(Reasons(server.failure()), "none");
+      Forward(client_end, server_end, piece());
+      Forward(server_end, client_end, piece());
+      if (written[0] == text.size() && client.wants_write()) client.Flush();
+      if (written[1] == text.size() && server.wants_write()) server.Flush();
+    }
+    CHECK(at_server == text);
+    CHECK(at_client == text);
+  }
+}
+
+TEST("TLS: a peer that asks for new keys without end and reads nothing is cut off") {
+  const ContextPtr client_context = MakeContext(Ours().Issue(kWeb));
+  TlsPair pair(client_context, MakeContext(Ours().Issue(kDb)), kDb);
+  HandshakeState handshake;
+  const Ssl client(SSL_new(client_context->client()));
+  handshake.protocols = &pair.client_protocols;
+  handshake.expected = kDb;
+  SSL_set_app_data(client.get(), &handshake);
+  SSL_set_fd(client.get(), pair.client_socket.get());
+  SSL_set_alpn_protos(client.get(), reinterpret_cast<const unsigned char*>("\x06weft/1"), 7);
+  SSL_set_connect_state(client.get());
+  for (int turn = 0; turn < 5; turn++) {
+    SSL_do_handshake(client.get());
+    pair.server->Handshake();
+  }
+  std::byte room[64];
+  Status status = Status::kWantsRead;
+  for (int turn = 0; turn < 200'000 && status != Status::kFailed; turn++) {
+    SSL_key_update(client.get(), SSL_KEY_UPDATE_REQUESTED);
+    SSL_do_handshake(client.get());
+    status = pair.server->Read(room).status;
+  }
+  CHECK_EQUAL(Reasons(pair.server->failure()), "system " + std::to_string(ENOBUFS));
 }
 
 TEST("TLS: garbage is refused as such") {

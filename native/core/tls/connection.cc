@@ -11,6 +11,7 @@ namespace weft::core::tls {
 namespace {
 
 constexpr size_t kRecordOverhead = 5 + 1 + 16;
+constexpr size_t kMinReceive = 4096;  // a ticket shall not come in morsels because the room is small
 
 std::string WireFormat(const Protocols& protocols) {
   std::string format;
@@ -109,7 +110,7 @@ bool Connection::Established() {
 Moved Connection::Read(std::span<std::byte> room) {
   if (failure_.reason != Reason::kNone) return {0, Status::kFailed};
   // What fits the room and no more: the rest would have to be kept.
-  wire_.Begin(room.size() + (room.size() / Buffers::kRecordBytes + 1) * kRecordOverhead);
+  wire_.Begin(std::max(kMinReceive, room.size() + (room.size() / Buffers::kRecordBytes + 1) * kRecordOverhead));
   Moved moved{0, Status::kDone};
   while (moved.bytes < room.size()) {
     ERR_clear_error();
@@ -120,6 +121,8 @@ Moved Connection::Read(std::span<std::byte> room) {
     moved.status = Stopped(result);
     break;
   }
+  if (moved.status == Status::kDone && wire_.drained() && SSL_pending(ssl_.get()) == 0)
+    moved.status = Status::kWantsRead;
   if (!buffers_.sending.empty() && !wire_.Flush()) moved.status = Fail({Reason::kSystem, wire_.error()});
   wire_.End();
   return moved;

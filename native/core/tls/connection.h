@@ -43,6 +43,8 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
   ~Connection();
 
+  // When it is done, Read() comes first: bytes that followed the handshake are no longer in the socket, so no event
+  // tells of them.
   Status Handshake();
 
   // Of a client these are known when Handshake() is done, but whether the server accepts it shows at the first Read().

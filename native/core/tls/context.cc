@@ -65,6 +65,10 @@ bool Context::Configure(SSL_CTX* context, const std::vector<Certificate>& chain,
   // Nothing between two nodes needs to believe that this is TLS 1.2.
   SSL_CTX_clear_options(context, SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
   SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+#ifdef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+  // A client would compress its certificate anew for each handshake: 1.4 ms of brotli to save a few hundred bytes.
+  SSL_CTX_set_options(context, SSL_OP_NO_TX_CERTIFICATE_COMPRESSION | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
+#endif
   SSL_CTX_set_cert_verify_callback(context, VerifyPeer, nullptr);
   X509_STORE* store = SSL_CTX_get_cert_store(context);
   // An anchor is one whether or not it signed itself.

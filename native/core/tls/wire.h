@@ -13,7 +13,7 @@
 namespace weft::core::tls {
 
 struct Buffers {
-  static constexpr size_t kReceiveBytes = 64 * 1024;
+  static constexpr size_t kReceiveBytes = 65 * 1024;  // records that hold 64 KiB
   static constexpr size_t kRecordBytes = 16 * 1024;
   static constexpr size_t kSendBytes = 64 * 1024;
 
@@ -44,6 +44,8 @@ class Wire {
 
   // The next reads go on until the socket is empty, even after a short one.
   void ReadToEnd() { read_to_end_ = true; }
+  // Nothing is left of what was received, and the socket had no more.
+  bool drained() const { return window_.empty() && empty_ && !read_to_end_; }
   bool ended() const { return ended_; }
   int error() const { return error_; }
 

@@ -144,7 +144,8 @@ class Bench {
       const std::span<const std::byte> part(from);
       Measure(cost.client, [&] { pair.client->Write(std::span(&part, 1)); });
       Measure(cost.server, [&] {
-        for (Moved read{1, Status::kDone}; read.bytes > 0; moved += read.bytes) read = pair.server->Read(to);
+        for (Moved read{0, Status::kDone}; read.status == Status::kDone; moved += read.bytes)
+          read = pair.server->Read(to);
       });
     }
     const double gigabytes = static_cast<double>(kBulkBytes) / 1e9;
