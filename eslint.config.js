@@ -1,7 +1,7 @@
 import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
-export default defineConfig({ ignores: ['build/', 'node_modules/'] }, tseslint.configs.strictTypeChecked, {
+export default defineConfig({ ignores: ['build/', 'node_modules/', 'control-plane/gen/'] }, tseslint.configs.strictTypeChecked, {
   languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] } } },
   rules: {
     '@typescript-eslint/no-floating-promises': [

@@ -56,7 +56,7 @@ const uids = (source: ManifestSource): string[] => [...source.snapshot().pods.ke
 
 test('the first snapshot is complete when start resolves', async (t) => {
   const { source } = await start(t, {
-    'a.yaml': `${namespace('shop', '{ weft.dev/mesh: enabled }')}---\n${pod('u1')}---\nkind: Service\n`,
+    'a.yaml': `${namespace('shop', '{ weft.dev/mesh: enabled }')}---\n${pod('u1')}---\nkind: Secret\n`,
     'b.yml': pod('u2'),
     'ignored.txt': pod('u3'),
     '.hidden.yaml': pod('u4'),
@@ -70,10 +70,13 @@ test('the first snapshot is complete when start resolves', async (t) => {
     labels: {},
     annotations: {},
     nodeName: 'here',
+    serviceAccount: 'default',
     hostNetwork: false,
     phase: 'Running',
     containers: [{ name: 'app', ports: [80] }],
     addresses: ['10.0.0.7'],
+    createdAt: 0,
+    deleting: false,
   });
   assert.deepEqual(source.problems(), []);
 });
