@@ -50,7 +50,8 @@ export function parseSkips(namespace: Annotations, pod: Annotations): Skips {
   };
 }
 
-function parsePorts(annotation: string, list: string): PortRange[] {
+/** "80,8000-8080". @throws AnnotationError */
+export function parsePorts(annotation: string, list: string): PortRange[] {
   return tokens(list).map((token) => {
     const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(token);
     const first = Number(match?.[1]);
