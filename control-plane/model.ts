@@ -101,6 +101,13 @@ export class Model implements MeshView {
     return this.#existing(this.#workloadsOfNode.get(node));
   }
 
+  /** Its own addresses, and those of the services that lead to it. */
+  addressesOf(workload: Workload): Set<string> {
+    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    for (const address of workload.addresses) this.#touch(address, change);
+    return change.addresses;
+  }
+
   hasServiceAccount(namespace: string, name: string): boolean {
     return this.#accounts.has(`${namespace}/${name}`);
   }

@@ -31,12 +31,6 @@ export class DestinationState {
     this.#endpoints = endpointsFrom(destination, version);
   }
 
-  leadsTo(uid: string): boolean {
-    if (this.#current.kind === 'workload') return this.#current.workload.uid === uid;
-    if (this.#current.kind !== 'service') return false;
-    return this.#current.endpoints.values().some((endpoint) => endpoint.workload?.uid === uid);
-  }
-
   /** @returns whether it is another than before */
   update(destination: Destination, version: number): boolean {
     const before = this.#current;

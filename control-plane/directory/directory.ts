@@ -7,6 +7,7 @@ import { formatAddress, parseAddress } from '../../mesh/address.ts';
 import { lookUp } from '../../mesh/destination.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import { addressKey } from '../../mesh/service.ts';
+import type { Workload } from '../../mesh/workload.ts';
 import type { ConnectRequest, ConnectResponse, Hello } from '../gen/weft/v1/directory_pb.ts';
 import { LeftSchema } from '../gen/weft/v1/directory_pb.ts';
 import type { Model, ModelChange } from '../model.ts';
@@ -55,6 +56,7 @@ export class Directory {
   readonly #states = new Map<string, DestinationState>();
   readonly #statesAt = new MultiMap<string, DestinationState>();
   readonly #departures: Departures;
+  #isClosed = false;
 
   constructor(options: DirectoryOptions) {
     this.#model = options.model;
@@ -67,6 +69,7 @@ export class Directory {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const stream of this.#streams.values()) stream.abort();
     for (const timer of this.#retained.values()) clearTimeout(timer);
     this.#departures.close();
@@ -163,20 +166,20 @@ export class Directory {
     const { node } = session;
     if (meshed && this.#model.capturedBy(node).size >= this.#limits.workloadsPerNode) throw tooMany(node, 'workloads');
     this.#departures.cancel(uid);
-    const isOwn = this.#model.workload(uid)?.node === node;
     this.#model.report(node, uid, meshed);
     if (meshed) return;
-    const believers = isOwn ? this.#subscribersOf(uid) : [];
+    const workload = this.#model.workload(uid);
+    const believers = workload?.node === node ? this.#subscribersOf(workload) : [];
     this.#departures.start(uid, this.#model.version, believers, (missingNodes) => {
       session.tellLeft(create(LeftSchema, { uid, missingNodes: [...missingNodes] }));
     });
   }
 
   /** Nodes that have been told of the workload, its own among them where its pods talk to it. */
-  #subscribersOf(uid: string): Set<string> {
+  #subscribersOf(workload: Workload): Set<string> {
     const nodes = new Set<string>();
-    for (const state of this.#states.values()) {
-      if (state.leadsTo(uid)) for (const { node } of state.subscribers) nodes.add(node);
+    for (const address of this.#model.addressesOf(workload)) {
+      for (const state of this.#statesAt.get(address)) for (const { node } of state.subscribers) nodes.add(node);
     }
     return nodes;
   }
@@ -204,6 +207,7 @@ export class Directory {
   }
 
   #retain(session: NodeSession): void {
+    if (this.#isClosed) return;
     const drop = (): void => {
       this.#retained.delete(session.node);
       this.#sessions.delete(session.node);
