@@ -19,7 +19,7 @@ export class Wakeup {
       await promise;
       signal.removeEventListener('abort', abort);
       clearTimeout(timer);
-      this.#resume = undefined;
+      if (this.#resume === resolve) this.#resume = undefined; // the next task may sleep already
     }
     this.#pending = false;
   }

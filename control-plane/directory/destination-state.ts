@@ -31,6 +31,10 @@ export class DestinationState {
     this.#endpoints = endpointsFrom(destination, version);
   }
 
+  get version(): number {
+    return this.#version;
+  }
+
   /** @returns whether it is another than before */
   update(destination: Destination, version: number): boolean {
     const before = this.#current;

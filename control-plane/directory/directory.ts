@@ -92,12 +92,13 @@ export class Directory {
     const stream = new AbortController();
     this.#streams.set(node, stream);
     const ended = AbortSignal.any([signal, stream.signal]);
-    const session = this.#openSession(node, hello);
-    this.#receive(session, incoming, ended).then(
-      () => stream.abort(),
-      (error: unknown) => stream.abort(error),
-    );
+    const session = this.#openSession(node);
     try {
+      this.#resume(session, hello);
+      this.#receive(session, incoming, ended).then(
+        () => stream.abort(),
+        (error: unknown) => stream.abort(error),
+      );
       yield response({ case: 'welcome', value: { epoch: this.#epoch } });
       yield* session.responses(() => this.#model.version, this.#limits, ended);
       if (stream.signal.reason instanceof WeftError) throw stream.signal.reason;
@@ -110,22 +111,26 @@ export class Directory {
     }
   }
 
-  #openSession(node: string, hello: Hello): NodeSession {
+  #openSession(node: string): NodeSession {
     clearTimeout(this.#retained.get(node));
     this.#retained.delete(node);
+    const session =
+      this.#sessions.get(node) ?? new NodeSession(node, this.#model.workloadsOf(node), this.#model.version);
+    this.#sessions.set(node, session);
+    return session;
+  }
+
+  #resume(session: NodeSession, hello: Hello): void {
+    const { node } = session;
     const isKnown = hello.epoch === this.#epoch;
-    const before = this.#sessions.get(node);
     if (hello.meshed.length > this.#limits.workloadsPerNode) throw tooMany(node, 'workloads');
     this.#model.reportNode(node, hello.meshed);
-    const session = before ?? new NodeSession(node, this.#model.workloadsOf(node), this.#model.version);
-    this.#sessions.set(node, session);
     session.resume(isKnown ? Number(hello.workloadsVersion) : 0);
-    const wanted = new Set<DestinationState>();
-    for (const { address, port, version } of hello.subscriptions) {
-      wanted.add(this.#subscribe(session, address, port, isKnown ? Number(version) : 0));
-    }
-    for (const state of session.subscriptions.keys()) if (!wanted.has(state)) this.#unsubscribe(session, state);
-    return session;
+    const wanted = new Set(hello.subscriptions.map(({ address, port }) => keyOf(address, port)));
+    for (const state of [...session.subscriptions.keys()])
+      if (!wanted.has(state.key)) this.#unsubscribe(session, state);
+    for (const { address, port, version } of hello.subscriptions)
+      this.#subscribe(session, address, port, isKnown ? Number(version) : 0);
   }
 
   async #receive(session: NodeSession, incoming: AsyncIterator<ConnectRequest>, signal: AbortSignal): Promise<void> {
@@ -184,19 +189,19 @@ export class Directory {
     return nodes;
   }
 
-  #subscribe(session: NodeSession, address: string, port: number, version: number): DestinationState {
+  #subscribe(session: NodeSession, address: string, port: number, version: number): void {
     const key = keyOf(address, port);
     let state = this.#states.get(key);
+    const isNew = state === undefined || !session.subscriptions.has(state);
+    if (isNew && session.subscriptions.size >= this.#limits.subscriptionsPerNode)
+      throw tooMany(session.node, 'subscriptions');
     if (state === undefined) {
       const destination = lookUp(this.#model, this.#networks, address, port);
       state = new DestinationState(key, address, port, destination, this.#model.version);
       this.#states.set(key, state);
       this.#statesAt.add(address, state);
     }
-    if (!session.subscriptions.has(state) && session.subscriptions.size >= this.#limits.subscriptionsPerNode)
-      throw tooMany(session.node, 'subscriptions');
     session.subscribe(state, version);
-    return state;
   }
 
   #unsubscribe(session: NodeSession, state: DestinationState): void {
@@ -211,7 +216,7 @@ export class Directory {
     const drop = (): void => {
       this.#retained.delete(session.node);
       this.#sessions.delete(session.node);
-      for (const state of session.subscriptions.keys()) this.#unsubscribe(session, state);
+      for (const state of [...session.subscriptions.keys()]) this.#unsubscribe(session, state);
     };
     this.#retained.set(session.node, setTimeout(drop, this.#limits.retainMs));
   }

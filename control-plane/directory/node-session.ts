@@ -120,7 +120,7 @@ export class NodeSession {
     for (const state of this.#pending) {
       const delta = state.messageSince(this.#subscriptions.get(state) ?? 0);
       if (delta !== undefined) deltas.push(delta);
-      this.#subscriptions.set(state, version);
+      this.#subscriptions.set(state, state.version); // and not the model's, so that subscribers share messages
     }
     this.#pending.clear();
     const workloads = this.#workloadsDelta(version);

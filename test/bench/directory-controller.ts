@@ -6,7 +6,7 @@ import { parseNetwork } from '../../mesh/address.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { SourceObject } from '../../mesh/objects.ts';
 import { testNamespace, testPod, testService, testSlice } from '../../mesh/objects-test.ts';
-import type { Plan, ToController } from './directory-plan.ts';
+import type { Plan, Roll } from './directory-plan.ts';
 import { changedAddress, endpointsPerService, now, podAddress, serviceAddress } from './directory-plan.ts';
 
 /** The one controller process of the directory's bench. */
@@ -51,8 +51,8 @@ model.apply([
 ]);
 process.send?.({ port: await server.listen(0, '127.0.0.1') });
 
-process.on('message', (message: ToController) => {
-  if (message.type === 'roll') roll(message.changes).catch((error: unknown) => process.stderr.write(String(error)));
+process.on('message', ({ changes }: Roll) => {
+  roll(changes).catch((error: unknown) => process.stderr.write(String(error)));
 });
 
 /** Pods are replaced one after the other, as a Deployment does it. */

@@ -7,7 +7,9 @@ export interface Plan {
   readonly seconds: number;
 }
 
-export type ToController = { readonly type: 'roll'; readonly changes: number };
+export interface Roll {
+  readonly changes: number;
+}
 
 export const endpointsPerService = 10;
 export const destinationsPerAgent = 20;

@@ -52,7 +52,7 @@ try {
 
   const cpuBefore = cpuSeconds([pid]);
   const rolling = performance.now();
-  controller.send({ type: 'roll', changes });
+  controller.send({ changes });
   const { times } = await answer<{ times: number[] }>(controller);
   const took = (performance.now() - rolling) / 1000;
   report('rolling-update', 'controller_cores', (cpuSeconds([pid]) - cpuBefore) / took);

@@ -167,7 +167,7 @@ async function refusal(port: number, token: string | undefined, requests: Connec
   const stop = AbortSignal.timeout(5000);
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   try {
-    for await (const response of client.connect(send(requests, stop), { headers, signal: stop })) void response;
+    await Array.fromAsync(client.connect(send(requests, stop), { headers, signal: stop }));
     return 'ended';
   } catch (error) {
     return ConnectError.from(error).metadata.get('weft-error') ?? error;
