@@ -8,7 +8,7 @@ NODE := $(NODE_DIR)/bin/node
 BPF_SOURCES := $(wildcard bpf/*.h bpf/*.c)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
 
-.PHONY: setup build addon lint format test test-native test-ts kernels demo bench clean
+.PHONY: setup build addon lint generate format test test-native test-ts kernels demo bench clean
 
 setup: build/.packages node_modules/.package-lock.json
 
@@ -50,6 +50,9 @@ lint: setup
 	eslint --max-warnings 0 .
 	prettier --check --log-level warn .
 	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
+
+generate: setup
+	cd control-plane/proto && buf generate
 
 format: setup
 	prettier --write --log-level warn .

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import {
   addressesEqual,
   formatAddress,
+  isInNetwork,
   isIPv4,
   isLoopback,
   parseAddress,
@@ -148,4 +149,25 @@ test('what is no network is refused with its text', () => {
       message: `"${text}" is not a network in CIDR notation`,
     });
   }
+});
+
+test('an address is in a network if their first bits are one', () => {
+  const bits = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  const length = fc.integer({ min: 0, max: 128 });
+  fc.assert(
+    fc.property(anyAddress, length, fc.option(length, { nil: undefined }), (address, prefixLength, flipped) => {
+      const { address: start } = parseNetwork(formatAddress(address));
+      const masked = start.map((byte, index) => {
+        const kept = Math.min(8, Math.max(0, prefixLength - 8 * index));
+        return byte & ((0xff << (8 - kept)) & 0xff);
+      });
+      const other = Uint8Array.from(address);
+      if (flipped !== undefined && flipped < 128)
+        other[flipped >> 3] = (other[flipped >> 3] ?? 0) ^ (0x80 >> (flipped & 7));
+      const expected = bits(other).slice(0, prefixLength) === bits(masked).slice(0, prefixLength);
+      assert.equal(isInNetwork({ address: masked, prefixLength }, other), expected);
+    }),
+  );
+  assert.ok(isInNetwork(parseNetwork('10.0.0.0/8'), parseAddress('10.255.0.1')));
+  assert.ok(!isInNetwork(parseNetwork('10.0.0.0/8'), parseAddress('fd00::a00:1')));
 });

@@ -68,6 +68,14 @@ export function parseNetwork(text: string): Network {
   return { address: parseAddress(host).map((byte, index) => byte & maskByte(prefixLength - 8 * index)), prefixLength };
 }
 
+export function isInNetwork(network: Network, address: Address): boolean {
+  for (let index = 0; 8 * index < network.prefixLength; index++) {
+    const mask = maskByte(network.prefixLength - 8 * index);
+    if ((byteAt(address, index) & mask) !== byteAt(network.address, index)) return false;
+  }
+  return true;
+}
+
 function maskByte(bits: number): number {
   if (bits <= 0) return 0;
   return bits >= 8 ? 0xff : (0xff << (8 - bits)) & 0xff;

@@ -16,6 +16,16 @@ const catalogue = {
   'WEFT-E108': 'Mend the file; until then what it said before stays in force.',
   'WEFT-E109': 'weft-agent --help lists the flags and their environment variables.',
   'WEFT-E110': 'Start the agent as root and give --worker-uid a user that has no capabilities.',
+  'WEFT-E301': 'The agent must send its token as "authorization: Bearer"; look at --token-file of the agent.',
+  'WEFT-E302': 'Look at --node-name of the agent and at the node of the pod that its token is bound to.',
+  'WEFT-E303': 'Agent and controller do not speak the same protocol: look at their versions.',
+  'WEFT-E304': 'The agent or its node is overloaded, or the network drops its answers; it connects again by itself.',
+  'WEFT-E305': 'Normal while an agent is replaced. If it repeats, two agents claim one node: look at --node-name.',
+  'WEFT-E306':
+    'The agent goes on with what it knew. Look at --controller, at the controller and at the network between them.',
+  'WEFT-E307': 'The agent starts without what it knew; it learns it again from the controller.',
+  'WEFT-E308':
+    'The controller closes streams that are old so that its replicas share them; the agent connects again by itself.',
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;

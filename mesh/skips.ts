@@ -50,6 +50,7 @@ export function parseSkips(namespace: Annotations, pod: Annotations): Skips {
   };
 }
 
+/** "80,8000-8080". @throws AnnotationError */
 export function parsePorts(annotation: string, list: string): PortRange[] {
   return tokens(list).map((token) => {
     const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(token);

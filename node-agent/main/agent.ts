@@ -13,7 +13,7 @@ import { CniServer } from './cni-server.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
 import { Enrolment } from './enrolment.ts';
 import { KeyedQueue } from './keyed-queue.ts';
-import { ManifestSource } from './manifests.ts';
+import { ManifestSource } from '../../control-plane/sources/manifests.ts';
 import { writeNamespacesFile } from './namespaces-file.ts';
 import type { NativeAddon } from './native.ts';
 import { NetnsFinder } from './netns-finder.ts';

@@ -6,7 +6,7 @@ import { WeftError } from '../../mesh/errors.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
 import type { Enrolment } from './enrolment.ts';
 import type { KeyedQueue } from './keyed-queue.ts';
-import type { ObjectSource, SourceNamespace, SourcePod } from './object-source.ts';
+import type { ObjectSource, SourceNamespace, SourcePod } from '../../mesh/objects.ts';
 import type { NativeAddon } from './native.ts';
 import type { NetnsFinder } from './netns-finder.ts';
 
@@ -254,10 +254,13 @@ function anyPodOf(namespace: string): SourcePod {
     nodeName: '',
     labels: {},
     annotations: {},
+    serviceAccount: 'default',
     hostNetwork: false,
     phase: 'Running',
     containers: [],
     addresses: [],
+    createdAt: 0,
+    deleting: false,
   };
 }
 

@@ -1,15 +1,18 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 
 import { WeftError } from '../../mesh/errors.ts';
+import type { ObjectSnapshot, ObjectSource, SourceNamespace, SourceObject, SourcePod } from '../../mesh/objects.ts';
+import { objectKey } from '../../mesh/objects.ts';
 import type { ManifestDocuments } from './manifest-documents.ts';
 import { readDocuments } from './manifest-documents.ts';
 import { FolderWatcher } from './manifests-watcher.ts';
-import type { ObjectSnapshot, ObjectSource, SourceNamespace, SourcePod } from './object-source.ts';
+import type { Delta, Source } from './source.ts';
 
 const vanishMs = 40; // editors move a file away, or empty it, before they write it
 const maximumFileBytes = 16 * 1024 * 1024;
-const nothing: ManifestDocuments = { namespaces: [], pods: [], problems: [] };
+const nothing: ManifestDocuments = { objects: [], problems: [] };
 const untouched: ReadonlySet<string> = new Set();
 
 interface FileState {
@@ -19,11 +22,13 @@ interface FileState {
 }
 
 /** Objects from a folder of YAML files. What a file said last stays in force while it cannot be read. */
-export class ManifestSource implements ObjectSource {
+export class ManifestSource implements ObjectSource, Source {
   readonly #folder: string;
   readonly #listeners: (() => void)[] = [];
+  readonly #deltaListeners: ((deltas: readonly Delta[]) => void)[] = [];
   readonly #files = new Map<string, FileState>();
   readonly #vanishedAt = new Map<string, number>();
+  #objects: ReadonlyMap<string, SourceObject> = new Map();
   #snapshot: ObjectSnapshot = { namespaces: new Map(), pods: new Map() };
   #folderProblem: WeftError | undefined;
   #scanning: Promise<void> = Promise.resolve();
@@ -54,6 +59,10 @@ export class ManifestSource implements ObjectSource {
 
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
+  }
+
+  onDeltas(listener: (deltas: readonly Delta[]) => void): void {
+    this.#deltaListeners.push(listener);
   }
 
   problems(): readonly WeftError[] {
@@ -140,15 +149,36 @@ export class ManifestSource implements ObjectSource {
 
   #publish(): void {
     if (this.#signal.aborted) return;
-    const namespaces = new Map<string, SourceNamespace>();
-    const pods = new Map<string, SourcePod>();
+    const objects = new Map<string, SourceObject>();
     for (const { documents } of this.#files.values()) {
-      for (const namespace of documents.namespaces) namespaces.set(namespace.name, namespace);
-      for (const pod of documents.pods) pods.set(pod.uid, pod);
+      for (const object of documents.objects) objects.set(objectKey(object), object);
     }
-    this.#snapshot = { namespaces, pods };
+    const deltas = difference(this.#objects, objects);
+    this.#objects = objects;
+    this.#snapshot = snapshotOf(objects.values());
+    if (deltas.length > 0) for (const listener of this.#deltaListeners) listener(deltas);
     for (const listener of this.#listeners) listener();
   }
+}
+
+function difference(before: ReadonlyMap<string, SourceObject>, now: ReadonlyMap<string, SourceObject>): Delta[] {
+  const deltas: Delta[] = [];
+  for (const [key, object] of before) if (!now.has(key)) deltas.push({ type: 'delete', object });
+  for (const [key, object] of now) {
+    const known = before.get(key);
+    if (known !== object && !isDeepStrictEqual(known, object)) deltas.push({ type: 'upsert', object });
+  }
+  return deltas;
+}
+
+function snapshotOf(objects: Iterable<SourceObject>): ObjectSnapshot {
+  const namespaces = new Map<string, SourceNamespace>();
+  const pods = new Map<string, SourcePod>();
+  for (const object of objects) {
+    if (object.kind === 'Namespace') namespaces.set(object.value.name, object.value);
+    else if (object.kind === 'Pod') pods.set(object.value.uid, object.value);
+  }
+  return { namespaces, pods };
 }
 
 async function statOf(path: string): Promise<{ mtimeNs: bigint; size: bigint; ino: bigint; isFile: boolean }> {
@@ -163,9 +193,8 @@ function messageOf(error: unknown): string {
 /** With a fault in it nobody can tell which object is meant to be gone, so none goes until the file is whole again. */
 function keepLastGood(before: ManifestDocuments, now: ManifestDocuments): ManifestDocuments {
   if (now.problems.length === 0) return now;
-  const namespaces = new Map([...before.namespaces, ...now.namespaces].map((namespace) => [namespace.name, namespace]));
-  const pods = new Map([...before.pods, ...now.pods].map((pod) => [pod.uid, pod]));
-  return { namespaces: [...namespaces.values()], pods: [...pods.values()], problems: now.problems };
+  const objects = new Map([...before.objects, ...now.objects].map((object) => [objectKey(object), object]));
+  return { objects: [...objects.values()], problems: now.problems };
 }
 
 function isMissing(error: unknown): boolean {

@@ -6,7 +6,9 @@ import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { objectKey } from '../../mesh/objects.ts';
 import { ManifestSource } from './manifests.ts';
+import type { Delta } from './source.ts';
 
 const namespace = (name: string, labels = '{}'): string =>
   `apiVersion: v1\nkind: Namespace\nmetadata: { name: ${name}, labels: ${labels} }\n`;
@@ -56,7 +58,7 @@ const uids = (source: ManifestSource): string[] => [...source.snapshot().pods.ke
 
 test('the first snapshot is complete when start resolves', async (t) => {
   const { source } = await start(t, {
-    'a.yaml': `${namespace('shop', '{ weft.dev/mesh: enabled }')}---\n${pod('u1')}---\nkind: Service\n`,
+    'a.yaml': `${namespace('shop', '{ weft.dev/mesh: enabled }')}---\n${pod('u1')}---\nkind: Secret\n`,
     'b.yml': pod('u2'),
     'ignored.txt': pod('u3'),
     '.hidden.yaml': pod('u4'),
@@ -70,10 +72,13 @@ test('the first snapshot is complete when start resolves', async (t) => {
     labels: {},
     annotations: {},
     nodeName: 'here',
+    serviceAccount: 'default',
     hostNetwork: false,
     phase: 'Running',
     containers: [{ name: 'app', ports: [80] }],
     addresses: ['10.0.0.7'],
+    createdAt: 0,
+    deleting: false,
   });
   assert.deepEqual(source.problems(), []);
 });
@@ -179,4 +184,95 @@ test('nothing is told after the signal', async () => {
   await delay(100);
   assert.equal(changes, 0);
   rmSync(folder, { recursive: true });
+});
+
+const services = `apiVersion: v1
+kind: ServiceAccount
+metadata: { name: web, namespace: shop }
+---
+kind: Service
+metadata: { name: web, namespace: shop }
+spec: { clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'FD00:0::1'], ports: [{ name: http, port: 80, targetPort: web }, { port: 53, protocol: UDP }] }
+---
+kind: Service
+metadata: { name: headless }
+spec: { clusterIP: None }
+---
+kind: EndpointSlice
+addressType: IPv4
+metadata: { name: web-1, namespace: shop, labels: { kubernetes.io/service-name: web } }
+ports: [{ name: http, port: 8080 }, { name: all }]
+endpoints:
+  - { addresses: [10.0.0.7], nodeName: n1, zone: z }
+  - { addresses: [10.0.0.8], conditions: { ready: false, serving: true, terminating: true } }
+`;
+
+test('services, endpoints and accounts are told as deltas, each change once', async (t) => {
+  const { source, write } = await start(t);
+  const deltas: Delta[] = [];
+  source.onDeltas((some) => deltas.push(...some));
+  write('a.yaml', services, pod('u1'));
+  await until(() => deltas.length === 5, 100, 'not everything is told');
+  assert.deepEqual(source.problems(), []);
+  const values = deltas.map(({ type, object }) => ({ type, ...object }));
+  const upsert = 'upsert';
+  assert.deepEqual(values.slice(0, 4), [
+    { type: upsert, kind: 'ServiceAccount', value: { namespace: 'shop', name: 'web' } },
+    {
+      type: upsert,
+      kind: 'Service',
+      value: {
+        namespace: 'shop',
+        name: 'web',
+        annotations: {},
+        addresses: ['10.96.0.1', 'fd00::1'],
+        ports: [
+          { name: 'http', port: 80, protocol: 'TCP', targetPort: 'web', appProtocol: '' },
+          { name: '', port: 53, protocol: 'UDP', targetPort: 53, appProtocol: '' },
+        ],
+      },
+    },
+    {
+      type: upsert,
+      kind: 'Service',
+      value: { namespace: 'default', name: 'headless', annotations: {}, addresses: [], ports: [] },
+    },
+    {
+      type: upsert,
+      kind: 'EndpointSlice',
+      value: {
+        namespace: 'shop',
+        name: 'web-1',
+        service: 'web',
+        ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+        endpoints: [
+          { addresses: ['10.0.0.7'], ready: true, serving: true, terminating: false, nodeName: 'n1', zone: 'z' },
+          { addresses: ['10.0.0.8'], ready: false, serving: true, terminating: true, nodeName: '', zone: '' },
+        ],
+      },
+    },
+  ]);
+  deltas.length = 0;
+  write('a.yaml', services, pod('u2'));
+  await until(() => deltas.length > 0, 100, 'the change is not told');
+  assert.deepEqual(
+    deltas.map(({ type, object }) => `${type} ${objectKey(object)}`),
+    ['delete Pod/u1', 'upsert Pod/u2'],
+  );
+});
+
+test('a bad service or slice is reported with its field', async (t) => {
+  const { source, folder } = await start(t, {
+    'a.yaml': services.replace('port: 80,', 'port: 0,'),
+    'b.yaml': services.replace('addresses: [10.0.0.8]', 'addresses: [10.0.0.256]'),
+    'c.yaml': services.replace('kubernetes.io/service-name', 'something-else'),
+  });
+  assert.deepEqual(
+    source.problems().map((problem) => problem.message.replace(`${folder}/`, '')),
+    [
+      'a.yaml:5: spec.ports[0].port must be a port',
+      'b.yaml:13: endpoints[1].addresses[0]: "10.0.0.256" is not an IP address',
+      'c.yaml:13: metadata.labels["kubernetes.io/service-name"] must be a string',
+    ],
+  );
 });

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import fc from 'fast-check';
+
+import { parseNetwork } from '../mesh/address.ts';
+import { lookUp } from '../mesh/destination.ts';
+import type { SourceObject } from '../mesh/objects.ts';
+import { objectKey } from '../mesh/objects.ts';
+import { testNamespace, testPod, testService, testSlice } from '../mesh/objects-test.ts';
+import type { WorkloadRules } from '../mesh/workload.ts';
+import { Model } from './model.ts';
+import type { Delta } from './sources/source.ts';
+
+const rules: WorkloadRules = {
+  ownNamespace: 'weft',
+  identityOf: ({ serviceAccount, namespace }) => `${serviceAccount}.${namespace}.test`,
+};
+const networks = [parseNetwork('10.0.0.0/8')];
+const podAddresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
+const serviceAddresses = ['10.96.0.1', '10.96.0.2'];
+const addresses = [...podAddresses, ...serviceAddresses, '10.1.1.1', '192.0.2.1'];
+const nodes = ['n1', 'n2'];
+const uids = ['u1', 'u2', 'u3', 'u4'];
+
+const upsert = (...objects: SourceObject[]): Delta[] => objects.map((object) => ({ type: 'upsert', object }));
+const look = (model: Model, address: string, port = 80): ReturnType<typeof lookUp> =>
+  lookUp(model, networks, address, port);
+
+const podObject: fc.Arbitrary<SourceObject> = fc
+  .record({
+    uid: fc.constantFrom(...uids),
+    nodeName: fc.constantFrom(...nodes),
+    namespace: fc.constantFrom('shop', 'other'),
+    addresses: fc.subarray(podAddresses, { maxLength: 2 }),
+    phase: fc.constantFrom('Running', 'Pending', 'Failed'),
+    hostNetwork: fc.boolean(),
+    deleting: fc.boolean(),
+    createdAt: fc.nat(2),
+  })
+  .map(({ uid, ...fields }) => ({ kind: 'Pod', value: testPod(uid, fields) }));
+
+const anyObject: fc.Arbitrary<SourceObject> = fc.oneof(
+  { weight: 4, arbitrary: podObject },
+  fc.record({ name: fc.constantFrom('shop', 'other'), enabled: fc.boolean() }).map(({ name, enabled }) => ({
+    kind: 'Namespace' as const,
+    value: testNamespace(name, { labels: { 'weft.dev/mesh': enabled ? 'enabled' : 'disabled' } }),
+  })),
+  fc
+    .record({
+      name: fc.constantFrom('a', 'b'),
+      addresses: fc.subarray(serviceAddresses),
+      port: fc.constantFrom(80, 81),
+    })
+    .map(({ name, addresses, port }) => ({ kind: 'Service' as const, value: testService(name, addresses, port) })),
+  fc
+    .record({
+      service: fc.constantFrom('a', 'b'),
+      name: fc.constantFrom('s1', 's2', 's3'),
+      addresses: fc.subarray([...podAddresses, '10.1.1.1']),
+      ready: fc.boolean(),
+    })
+    .map(({ service, name, addresses, ready }) => {
+      const slice = testSlice(service, addresses, name);
+      const endpoints = slice.endpoints.map((endpoint) => ({ ...endpoint, ready }));
+      return { kind: 'EndpointSlice' as const, value: { ...slice, endpoints } };
+    }),
+);
+
+type Step =
+  | {
+      readonly type: 'objects';
+      readonly deltas: readonly { readonly exists: boolean; readonly object: SourceObject }[];
+    }
+  | { readonly type: 'report'; readonly node: string; readonly uid: string; readonly meshed: boolean }
+  | { readonly type: 'node'; readonly node: string; readonly uids: readonly string[] };
+
+const anyStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant('objects' as const),
+      deltas: fc.array(fc.record({ exists: fc.boolean(), object: anyObject }), { minLength: 1, maxLength: 4 }),
+    }),
+  },
+  fc.record({
+    type: fc.constant('report' as const),
+    node: fc.constantFrom(...nodes),
+    uid: fc.constantFrom(...uids),
+    meshed: fc.boolean(),
+  }),
+  fc.record({ type: fc.constant('node' as const), node: fc.constantFrom(...nodes), uids: fc.subarray(uids) }),
+);
+
+test('after any changes the model is the one that is built from scratch, and each change names what it touches', () => {
+  fc.assert(
+    fc.property(fc.array(anyStep, { maxLength: 25 }), (steps) => {
+      const model = new Model(rules);
+      const objects = new Map<string, SourceObject>();
+      let touched = new Set<string>();
+      model.onChange((change) => (touched = new Set(change.addresses)));
+      for (const step of steps) {
+        const before = new Map(addresses.map((address) => [address, [look(model, address), look(model, address, 81)]]));
+        touched = new Set();
+        if (step.type === 'report') model.report(step.node, step.uid, step.meshed);
+        else if (step.type === 'node') model.reportNode(step.node, step.uids);
+        else {
+          const deltas = step.deltas.map(({ exists, object }): Delta => {
+            if (exists) objects.set(objectKey(object), object);
+            else objects.delete(objectKey(object));
+            return { type: exists ? 'upsert' : 'delete', object };
+          });
+          model.apply(deltas);
+        }
+        for (const address of addresses) {
+          if (touched.has(address)) continue;
+          assert.deepEqual([look(model, address), look(model, address, 81)], before.get(address), address);
+        }
+      }
+      const scratch = new Model(rules);
+      for (const node of nodes) if (model.hasReported(node)) scratch.reportNode(node, model.capturedBy(node));
+      scratch.apply(upsert(...objects.values()));
+      for (const address of addresses) {
+        for (const port of [80, 81]) assert.deepEqual(look(model, address, port), look(scratch, address, port));
+      }
+      const byUid = (a: { uid: string }, b: { uid: string }): number => (a.uid < b.uid ? -1 : 1);
+      for (const node of nodes) {
+        assert.deepEqual(model.workloadsOf(node).sort(byUid), scratch.workloadsOf(node).sort(byUid));
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a service leads to its endpoints, a pod to itself, the rest by its network', () => {
+  const model = new Model(rules);
+  model.apply(
+    upsert(
+      { kind: 'Namespace', value: testNamespace('shop') },
+      { kind: 'Pod', value: testPod('u1', { addresses: ['10.0.0.1'], serviceAccount: 'web' }) },
+      { kind: 'Pod', value: testPod('host', { addresses: ['10.9.9.9'], hostNetwork: true }) },
+      { kind: 'Service', value: testService('web', ['10.96.0.1']) },
+      { kind: 'EndpointSlice', value: testSlice('web', ['10.0.0.1', '10.0.0.2']) },
+    ),
+  );
+  const service = look(model, '10.96.0.1');
+  assert.ok(service.kind === 'service');
+  assert.deepEqual([...service.endpoints.keys()], ['10.0.0.1:8080', '10.0.0.2:8080']);
+  assert.equal(service.endpoints.get('10.0.0.1:8080')?.workload?.identity, 'web.shop.test');
+  assert.equal(service.endpoints.get('10.0.0.2:8080')?.workload, undefined);
+  const otherPort = look(model, '10.96.0.1', 99);
+  assert.ok(otherPort.kind === 'service');
+  assert.equal(otherPort.endpoints.size, 0);
+  const pod = look(model, '10.0.0.1', 1234);
+  assert.ok(pod.kind === 'workload');
+  assert.equal(pod.workload.uid, 'u1');
+  assert.equal(look(model, '10.9.9.9').kind, 'external');
+  assert.equal(look(model, '10.1.1.1').kind, 'unknown');
+  assert.equal(look(model, '192.0.2.1').kind, 'external');
+});
+
+test('a workload is meshed when the agent of its own node says so, and undecided before that agent has spoken', () => {
+  const model = new Model(rules);
+  const meshed = (): unknown => model.workload('u1')?.meshed;
+  model.reportNode('n2', ['u1']);
+  model.apply(upsert({ kind: 'Pod', value: testPod('u1', { addresses: ['10.0.0.1'] }) }));
+  assert.equal(meshed(), undefined);
+  model.reportNode('n1', []);
+  assert.equal(meshed(), false);
+  model.report('n1', 'u1', true);
+  assert.equal(meshed(), true);
+  model.reportNode('n1', []);
+  assert.equal(meshed(), false);
+});
+
+test('of two pods with one address the one that stays counts, then the younger', () => {
+  const model = new Model(rules);
+  const owner = (): unknown => {
+    const found = look(model, '10.0.0.1');
+    return found.kind === 'workload' ? found.workload.uid : found.kind;
+  };
+  const pod = (uid: string, fields: object): SourceObject => ({
+    kind: 'Pod',
+    value: testPod(uid, { addresses: ['10.0.0.1'], ...fields }),
+  });
+  model.apply(upsert(pod('old', { createdAt: 1, phase: 'Failed' })));
+  assert.equal(owner(), 'unknown');
+  model.apply(upsert(pod('old', { createdAt: 1 }), pod('young', { createdAt: 2 })));
+  assert.equal(owner(), 'young');
+  model.apply(upsert(pod('young', { createdAt: 2, deleting: true })));
+  assert.equal(owner(), 'old');
+});

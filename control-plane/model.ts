@@ -1,0 +1,259 @@
+import type { MeshView } from '../mesh/destination.ts';
+import type { SourceEndpointSlice, SourceNamespace, SourceObject, SourcePod } from '../mesh/objects.ts';
+import { objectKey } from '../mesh/objects.ts';
+import type { Service } from '../mesh/service.ts';
+import { compileService } from '../mesh/service.ts';
+import type { Workload, WorkloadRules } from '../mesh/workload.ts';
+import { compileWorkload } from '../mesh/workload.ts';
+import { MultiMap } from './multi-map.ts';
+import type { Delta } from './sources/source.ts';
+
+export interface ModelChange {
+  /** Counts the changes of this process, from 1. */
+  readonly version: number;
+  /** By uid, as they were and as they are. */
+  readonly workloads: ReadonlyMap<
+    string,
+    { readonly before: Workload | undefined; readonly now: Workload | undefined }
+  >;
+  /** What they lead to may have changed. */
+  readonly addresses: ReadonlySet<string>;
+}
+
+interface MutableChange {
+  readonly workloads: Map<string, { readonly before: Workload | undefined; readonly now: Workload | undefined }>;
+  readonly addresses: Set<string>;
+}
+
+/** The mesh as the objects and the agents' reports tell it, with the indexes that look-ups need. */
+export class Model implements MeshView {
+  readonly #rules: WorkloadRules;
+  readonly #namespaces = new Map<string, SourceNamespace>();
+  readonly #pods = new Map<string, SourcePod>();
+  readonly #podsOfNamespace = new MultiMap<string, string>();
+  readonly #workloads = new Map<string, Workload>();
+  readonly #workloadsOfNode = new MultiMap<string, string>();
+  readonly #workloadsAt = new MultiMap<string, string>();
+  readonly #services = new Map<string, Service>();
+  readonly #servicesAt = new MultiMap<string, string>();
+  readonly #slices = new Map<string, SourceEndpointSlice>();
+  readonly #slicesOfService = new MultiMap<string, string>();
+  /** Services by the addresses of their endpoints. */
+  readonly #servicesBehind = new MultiMap<string, string>();
+  readonly #accounts = new Set<string>();
+  readonly #captured = new Map<string, Set<string>>();
+  readonly #listeners: ((change: ModelChange) => void)[] = [];
+  #version = 0;
+
+  constructor(rules: WorkloadRules) {
+    this.#rules = rules;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  onChange(listener: (change: ModelChange) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  apply(deltas: readonly Delta[]): void {
+    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    for (const { type, object } of deltas) this.#applyOne(type === 'upsert', object, change);
+    this.#publish(change);
+  }
+
+  /** All that the node's agent captures now. */
+  reportNode(node: string, uids: Iterable<string>): void {
+    this.#captured.set(node, new Set(uids));
+    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    for (const uid of [...this.#workloadsOfNode.get(node)]) this.#compile(uid, change); // which takes them out and in again
+    this.#publish(change);
+  }
+
+  /**
+   * After reportNode, as one workload tells nothing of the others. Of a workload that is not known yet it counts as soon as it is, and
+   * only if it runs on that node.
+   */
+  report(node: string, uid: string, meshed: boolean): void {
+    const captured = this.#captured.get(node);
+    if (captured === undefined) return;
+    if (meshed) captured.add(uid);
+    else captured.delete(uid);
+    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    this.#compile(uid, change);
+    this.#publish(change);
+  }
+
+  hasReported(node: string): boolean {
+    return this.#captured.has(node);
+  }
+
+  capturedBy(node: string): ReadonlySet<string> {
+    return this.#captured.get(node) ?? new Set();
+  }
+
+  workload(uid: string): Workload | undefined {
+    return this.#workloads.get(uid);
+  }
+
+  workloadsOf(node: string): Workload[] {
+    return this.#existing(this.#workloadsOfNode.get(node));
+  }
+
+  /** Its own addresses, and those of the services that lead to it. */
+  addressesOf(workload: Workload): Set<string> {
+    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    for (const address of workload.addresses) this.#touch(address, change);
+    return change.addresses;
+  }
+
+  hasServiceAccount(namespace: string, name: string): boolean {
+    return this.#accounts.has(`${namespace}/${name}`);
+  }
+
+  podsAt(address: string): Workload[] {
+    return this.#existing(this.#workloadsAt.get(address));
+  }
+
+  /** Of several, which only a mistake can make, always the same. */
+  serviceAt(address: string): Service | undefined {
+    const keys = this.#servicesAt.get(address);
+    if (keys.size === 0) return undefined;
+    return this.#services.get([...keys].reduce((a, b) => (a < b ? a : b)));
+  }
+
+  slicesOf(service: Service): SourceEndpointSlice[] {
+    const keys = [...this.#slicesOfService.get(`${service.namespace}/${service.name}`)].sort();
+    return keys.map((key) => this.#slices.get(key)).filter((slice) => slice !== undefined);
+  }
+
+  #existing(uids: Iterable<string>): Workload[] {
+    return [...uids].map((uid) => this.#workloads.get(uid)).filter((workload) => workload !== undefined);
+  }
+
+  #applyOne(exists: boolean, object: SourceObject, change: MutableChange): void {
+    switch (object.kind) {
+      case 'Namespace':
+        if (exists) this.#namespaces.set(object.value.name, object.value);
+        else this.#namespaces.delete(object.value.name);
+        for (const uid of this.#podsOfNamespace.get(object.value.name)) this.#compile(uid, change);
+        break;
+      case 'Pod':
+        this.#applyPod(exists, object.value, change);
+        break;
+      case 'Service':
+        this.#applyService(exists, compileService(object.value), change);
+        break;
+      case 'EndpointSlice':
+        this.#applySlice(exists, objectKey(object), object.value, change);
+        break;
+      case 'ServiceAccount':
+        if (exists) this.#accounts.add(`${object.value.namespace}/${object.value.name}`);
+        else this.#accounts.delete(`${object.value.namespace}/${object.value.name}`);
+    }
+  }
+
+  #applyPod(exists: boolean, pod: SourcePod, change: MutableChange): void {
+    const before = this.#pods.get(pod.uid);
+    if (before !== undefined) this.#podsOfNamespace.delete(before.namespace, pod.uid);
+    if (exists) {
+      this.#pods.set(pod.uid, pod);
+      this.#podsOfNamespace.add(pod.namespace, pod.uid);
+    } else {
+      this.#pods.delete(pod.uid);
+      this.#captured.get(before?.nodeName ?? pod.nodeName)?.delete(pod.uid);
+    }
+    this.#compile(pod.uid, change);
+  }
+
+  #compile(uid: string, change: MutableChange): void {
+    const before = this.#workloads.get(uid);
+    const pod = this.#pods.get(uid);
+    if (before === undefined && pod === undefined) return;
+    if (before !== undefined) this.#unindex(before, change);
+    const now = pod && compileWorkload(pod, this.#namespaces.get(pod.namespace), this.#isMeshed(pod), this.#rules);
+    if (now === undefined) this.#workloads.delete(uid);
+    else this.#index(now, change);
+    change.workloads.set(uid, { before: change.workloads.get(uid)?.before ?? before, now });
+  }
+
+  #isMeshed(pod: SourcePod): boolean | undefined {
+    return this.#captured.get(pod.nodeName)?.has(pod.uid);
+  }
+
+  #index(workload: Workload, change: MutableChange): void {
+    this.#workloads.set(workload.uid, workload);
+    this.#workloadsOfNode.add(workload.node, workload.uid);
+    for (const address of workload.addresses) {
+      this.#workloadsAt.add(address, workload.uid);
+      this.#touch(address, change);
+    }
+  }
+
+  #unindex(workload: Workload, change: MutableChange): void {
+    this.#workloadsOfNode.delete(workload.node, workload.uid);
+    for (const address of workload.addresses) {
+      this.#workloadsAt.delete(address, workload.uid);
+      this.#touch(address, change);
+    }
+  }
+
+  /** An address, and the services that lead to it. */
+  #touch(address: string, change: MutableChange): void {
+    change.addresses.add(address);
+    for (const key of this.#servicesBehind.get(address)) this.#touchService(key, change);
+  }
+
+  #touchService(key: string, change: MutableChange): void {
+    for (const address of this.#services.get(key)?.addresses ?? []) change.addresses.add(address);
+  }
+
+  #applyService(exists: boolean, service: Service, change: MutableChange): void {
+    const key = `${service.namespace}/${service.name}`;
+    this.#touchService(key, change);
+    for (const address of this.#services.get(key)?.addresses ?? []) this.#servicesAt.delete(address, key);
+    if (!exists) {
+      this.#services.delete(key);
+      return;
+    }
+    this.#services.set(key, service);
+    for (const address of service.addresses) this.#servicesAt.add(address, key);
+    this.#touchService(key, change);
+  }
+
+  #applySlice(exists: boolean, key: string, slice: SourceEndpointSlice, change: MutableChange): void {
+    const before = this.#slices.get(key);
+    this.#slices.delete(key);
+    if (before !== undefined) {
+      const service = `${before.namespace}/${before.service}`;
+      this.#slicesOfService.delete(service, key);
+      const elsewhere = this.#addressesBehind(service);
+      for (const address of addressesOf(before)) {
+        if (!elsewhere.has(address)) this.#servicesBehind.delete(address, service);
+      }
+      this.#touchService(service, change);
+    }
+    if (!exists) return;
+    const service = `${slice.namespace}/${slice.service}`;
+    this.#slices.set(key, slice);
+    this.#slicesOfService.add(service, key);
+    for (const address of addressesOf(slice)) this.#servicesBehind.add(address, service);
+    this.#touchService(service, change);
+  }
+
+  #addressesBehind(service: string): Set<string> {
+    const slices = [...this.#slicesOfService.get(service)].map((key) => this.#slices.get(key));
+    return new Set(slices.flatMap((slice) => (slice === undefined ? [] : addressesOf(slice))));
+  }
+
+  #publish(change: MutableChange): void {
+    if (change.workloads.size === 0 && change.addresses.size === 0) return;
+    this.#version++;
+    for (const listener of this.#listeners) listener({ version: this.#version, ...change });
+  }
+}
+
+function addressesOf(slice: SourceEndpointSlice): string[] {
+  return slice.endpoints.flatMap(({ addresses }) => addresses);
+}

@@ -1,0 +1,142 @@
+import type {
+  SourceEndpoint,
+  SourceEndpointSlice,
+  SourceNamespace,
+  SourceObject,
+  SourcePod,
+  SourceService,
+  SourceServiceAccount,
+} from '../../mesh/objects.ts';
+import type { Fields } from './fields.ts';
+import { address, fields, FieldError, flag, items, list, port, text, texts, time } from './fields.ts';
+
+/** Undefined of a kind that the mesh does not read. @throws FieldError that names the field */
+export function readObject(object: Fields): SourceObject | undefined {
+  switch (object['kind']) {
+    case 'Namespace':
+      return { kind: 'Namespace', value: readNamespace(object) };
+    case 'Pod':
+      return { kind: 'Pod', value: readPod(object) };
+    case 'Service':
+      return { kind: 'Service', value: readService(object) };
+    case 'EndpointSlice':
+      return { kind: 'EndpointSlice', value: readEndpointSlice(object) };
+    case 'ServiceAccount':
+      return { kind: 'ServiceAccount', value: readNames(fields(object['metadata'], 'metadata')) };
+    default:
+      return undefined;
+  }
+}
+
+function readNames(metadata: Fields): SourceServiceAccount {
+  return {
+    namespace: text(metadata['namespace'] ?? 'default', 'metadata.namespace'),
+    name: text(metadata['name'], 'metadata.name'),
+  };
+}
+
+function readNamespace(object: Fields): SourceNamespace {
+  const metadata = fields(object['metadata'], 'metadata');
+  return {
+    name: text(metadata['name'], 'metadata.name'),
+    labels: texts(metadata['labels'], 'metadata.labels'),
+    annotations: texts(metadata['annotations'], 'metadata.annotations'),
+  };
+}
+
+function readPod(object: Fields): SourcePod {
+  const metadata = fields(object['metadata'], 'metadata');
+  const spec = fields(object['spec'] ?? {}, 'spec');
+  const status = fields(object['status'] ?? {}, 'status');
+  return {
+    uid: text(metadata['uid'], 'metadata.uid'),
+    ...readNames(metadata),
+    labels: texts(metadata['labels'], 'metadata.labels'),
+    annotations: texts(metadata['annotations'], 'metadata.annotations'),
+    nodeName: text(spec['nodeName'] ?? '', 'spec.nodeName'),
+    serviceAccount: text(spec['serviceAccountName'] ?? 'default', 'spec.serviceAccountName'),
+    hostNetwork: flag(spec['hostNetwork'] ?? false, 'spec.hostNetwork'),
+    phase: text(status['phase'] ?? 'Pending', 'status.phase'),
+    containers: [
+      ...items(spec['containers'], 'spec.containers'),
+      ...items(spec['initContainers'], 'spec.initContainers'),
+    ].map(({ item, place }) => ({
+      name: text(item['name'], `${place}.name`),
+      ports: items(item['ports'], `${place}.ports`).map((one) =>
+        port(one.item['containerPort'], `${one.place}.containerPort`),
+      ),
+    })),
+    addresses: readPodAddresses(status),
+    createdAt: time(metadata['creationTimestamp'], 'metadata.creationTimestamp'),
+    deleting: time(metadata['deletionTimestamp'], 'metadata.deletionTimestamp') !== 0,
+  };
+}
+
+function readPodAddresses(status: Fields): string[] {
+  const many = items(status['podIPs'], 'status.podIPs').map(({ item, place }) => address(item['ip'], `${place}.ip`));
+  if (many.length > 0 || status['podIP'] === undefined) return many;
+  return [address(status['podIP'], 'status.podIP')];
+}
+
+function readService(object: Fields): SourceService {
+  const metadata = fields(object['metadata'], 'metadata');
+  const spec = fields(object['spec'] ?? {}, 'spec');
+  const many = list(spec['clusterIPs'], 'spec.clusterIPs');
+  const one = spec['clusterIP'];
+  const addresses = many.length > 0 ? many : one === undefined ? [] : [one];
+  return {
+    ...readNames(metadata),
+    annotations: texts(metadata['annotations'], 'metadata.annotations'),
+    addresses: addresses
+      .filter((value) => value !== 'None' && value !== '')
+      .map((value, index) => address(value, `spec.clusterIPs[${index}]`)),
+    ports: items(spec['ports'], 'spec.ports').map(({ item, place }) => {
+      const number = port(item['port'], `${place}.port`);
+      const target = item['targetPort'] ?? number;
+      return {
+        name: text(item['name'] ?? '', `${place}.name`),
+        port: number,
+        protocol: text(item['protocol'] ?? 'TCP', `${place}.protocol`),
+        targetPort: typeof target === 'string' ? target : port(target, `${place}.targetPort`),
+        appProtocol: text(item['appProtocol'] ?? '', `${place}.appProtocol`),
+      };
+    }),
+  };
+}
+
+function readEndpointSlice(object: Fields): SourceEndpointSlice {
+  const metadata = fields(object['metadata'], 'metadata');
+  const labels = texts(metadata['labels'], 'metadata.labels');
+  const isAddressed = object['addressType'] !== 'FQDN';
+  return {
+    ...readNames(metadata),
+    service: text(labels['kubernetes.io/service-name'], 'metadata.labels["kubernetes.io/service-name"]'),
+    // A port without a number stands for all ports, which only hand-made slices have.
+    ports: items(object['ports'], 'ports')
+      .filter(({ item }) => item['port'] !== undefined && item['port'] !== null)
+      .map(({ item, place }) => ({
+        name: text(item['name'] ?? '', `${place}.name`),
+        port: port(item['port'], `${place}.port`),
+        protocol: text(item['protocol'] ?? 'TCP', `${place}.protocol`),
+      })),
+    endpoints: isAddressed
+      ? items(object['endpoints'], 'endpoints').map(({ item, place }) => readEndpoint(item, place))
+      : [],
+  };
+}
+
+/** Conditions that are absent mean ready and serving, as the API says. */
+function readEndpoint(endpoint: Fields, where: string): SourceEndpoint {
+  const conditions = fields(endpoint['conditions'] ?? {}, `${where}.conditions`);
+  const ready = flag(conditions['ready'] ?? true, `${where}.conditions.ready`);
+  const addresses = list(endpoint['addresses'], `${where}.addresses`);
+  if (addresses.length === 0) throw new FieldError(`${where}.addresses must not be empty`);
+  return {
+    addresses: addresses.map((value, index) => address(value, `${where}.addresses[${index}]`)),
+    ready,
+    serving: flag(conditions['serving'] ?? ready, `${where}.conditions.serving`),
+    terminating: flag(conditions['terminating'] ?? false, `${where}.conditions.terminating`),
+    nodeName: text(endpoint['nodeName'] ?? '', `${where}.nodeName`),
+    zone: text(endpoint['zone'] ?? '', `${where}.zone`),
+  };
+}

@@ -1,0 +1,102 @@
+/** What the mesh reads of Kubernetes objects, wherever they come from. */
+import type { NamespaceFacts, PodFacts } from './enrolment.ts';
+import type { WeftError } from './errors.ts';
+
+export type SourceNamespace = NamespaceFacts;
+
+export interface SourcePod extends Omit<PodFacts, 'containers'> {
+  readonly uid: string;
+  readonly name: string;
+  /** Empty while it is not scheduled. */
+  readonly nodeName: string;
+  readonly serviceAccount: string;
+  readonly containers: readonly { readonly name: string; readonly ports: readonly number[] }[];
+  /** podIPs as text; empty until there are any. */
+  readonly addresses: readonly string[];
+  /** Milliseconds since the epoch; 0 where nothing tells. */
+  readonly createdAt: number;
+  /** It has a deletionTimestamp. */
+  readonly deleting: boolean;
+}
+
+export interface SourceServiceAccount {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface SourceService {
+  readonly namespace: string;
+  readonly name: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** clusterIPs as text; none of a headless service. */
+  readonly addresses: readonly string[];
+  readonly ports: readonly SourceServicePort[];
+}
+
+export interface SourceServicePort {
+  /** Empty where it has none. */
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+  /** A number, or the name of a container port. */
+  readonly targetPort: number | string;
+  readonly appProtocol: string;
+}
+
+export interface SourceEndpointSlice {
+  readonly namespace: string;
+  readonly name: string;
+  /** Of the same namespace. */
+  readonly service: string;
+  readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
+  readonly endpoints: readonly SourceEndpoint[];
+}
+
+export interface SourceEndpoint {
+  readonly addresses: readonly string[];
+  readonly ready: boolean;
+  readonly serving: boolean;
+  readonly terminating: boolean;
+  readonly nodeName: string;
+  readonly zone: string;
+}
+
+interface Kinds {
+  readonly Namespace: SourceNamespace;
+  readonly Pod: SourcePod;
+  readonly Service: SourceService;
+  readonly EndpointSlice: SourceEndpointSlice;
+  readonly ServiceAccount: SourceServiceAccount;
+}
+
+export type SourceKind = keyof Kinds;
+
+export type SourceObject = { [Kind in SourceKind]: { readonly kind: Kind; readonly value: Kinds[Kind] } }[SourceKind];
+
+/** Pods go by their uid, as a successor of the same name may be there before its predecessor is gone. */
+export function objectKey(object: SourceObject): string {
+  switch (object.kind) {
+    case 'Namespace':
+      return `Namespace/${object.value.name}`;
+    case 'Pod':
+      return `Pod/${object.value.uid}`;
+    default:
+      return `${object.kind}/${object.value.namespace}/${object.value.name}`;
+  }
+}
+
+export interface ObjectSnapshot {
+  readonly namespaces: ReadonlyMap<string, SourceNamespace>;
+  /** By uid. */
+  readonly pods: ReadonlyMap<string, SourcePod>;
+}
+
+/** What an agent reads of its objects. */
+export interface ObjectSource {
+  /** Resolves once the first snapshot is complete. */
+  start(signal: AbortSignal): Promise<void>;
+  snapshot(): ObjectSnapshot;
+  onChange(listener: () => void): void;
+  /** What cannot be read at the moment. */
+  problems(): readonly WeftError[];
+}

@@ -1,0 +1,90 @@
+import type { SourceEndpointSlice, SourceService } from './objects.ts';
+import { parseOpaquePorts } from './opaque-ports.ts';
+import type { PortRange } from './skips.ts';
+import type { WorkloadFacts } from './workload.ts';
+import { sameFacts } from './workload.ts';
+
+export interface Service {
+  readonly namespace: string;
+  readonly name: string;
+  /** Those of the cluster; none of a headless service. */
+  readonly addresses: readonly string[];
+  /** TCP only. */
+  readonly ports: readonly ServicePort[];
+  /** Of the service's own port numbers. */
+  readonly opaquePorts: readonly PortRange[];
+}
+
+export interface ServicePort {
+  readonly name: string;
+  readonly port: number;
+  readonly targetPort: number | string;
+  readonly appProtocol: string;
+}
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  readonly ready: boolean;
+  readonly serving: boolean;
+  readonly terminating: boolean;
+  readonly node: string;
+  readonly zone: string;
+  /** Undefined where no pod of the cluster's own network has the address. */
+  readonly workload: WorkloadFacts | undefined;
+}
+
+export function compileService(service: SourceService): Service {
+  return {
+    namespace: service.namespace,
+    name: service.name,
+    addresses: service.addresses,
+    ports: service.ports
+      .filter(({ protocol }) => protocol === 'TCP')
+      .map(({ name, port, targetPort, appProtocol }) => ({ name, port, targetPort, appProtocol })),
+    opaquePorts: parseOpaquePorts(service.annotations) ?? [],
+  };
+}
+
+/**
+ * The endpoints behind one port, by address and port. While an endpoint moves from one slice to another it is in both; then the slice
+ * in which it is ready counts.
+ */
+export function compileEndpoints(
+  portName: string,
+  slices: Iterable<SourceEndpointSlice>,
+  workloadAt: (address: string) => WorkloadFacts | undefined,
+): ReadonlyMap<string, Endpoint> {
+  const endpoints = new Map<string, Endpoint>();
+  for (const slice of slices) {
+    const port = slice.ports.find(({ name, protocol }) => name === portName && protocol === 'TCP')?.port;
+    if (port === undefined) continue;
+    for (const { addresses, ready, serving, terminating, nodeName, zone } of slice.endpoints) {
+      const [address] = addresses; // the API says that the others are the same endpoint and that nobody uses them
+      if (address === undefined) continue;
+      const key = addressKey(address, port);
+      if (endpoints.get(key)?.ready === true) continue;
+      const workload = workloadAt(address);
+      endpoints.set(key, { address, port, ready, serving, terminating, node: nodeName, zone, workload });
+    }
+  }
+  return endpoints;
+}
+
+export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return (
+    a.address === b.address &&
+    a.port === b.port &&
+    a.ready === b.ready &&
+    a.serving === b.serving &&
+    a.terminating === b.terminating &&
+    a.node === b.node &&
+    a.zone === b.zone &&
+    sameFacts(a.workload, b.workload)
+  );
+}
+
+/** "10.0.0.1:80" or "[fd00::1]:80". */
+export function addressKey(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

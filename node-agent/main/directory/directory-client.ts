@@ -1,0 +1,380 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
+import type { Transport } from '@connectrpc/connect';
+import { createClient } from '@connectrpc/connect';
+
+import type { ConnectRequest, ConnectResponse, Update } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
+import { ConnectRequestSchema, Directory, HelloSchema } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
+import type { Destination } from '../../../mesh/destination.ts';
+import { WeftError } from '../../../mesh/errors.ts';
+import { Wakeup } from '../../../mesh/wakeup.ts';
+import type { OwnWorkload } from '../../../mesh/workload.ts';
+import { ReconnectBackoff } from './backoff.ts';
+import { fromRpcError } from './controller.ts';
+import type { DirectoryMemory } from './directory-cache.ts';
+import { loadMemory, saveMemory } from './directory-cache.ts';
+import type { KnownDestination } from './known-destinations.ts';
+import { KnownDestinations } from './known-destinations.ts';
+import { readOwnWorkload } from './messages.ts';
+
+export interface DirectoryClientOptions {
+  readonly node: string;
+  readonly transport: Transport;
+  readonly token: () => Promise<string>;
+  /** Where the last known state is kept. */
+  readonly cachePath: string;
+  readonly onWorkloads: (workloads: ReadonlyMap<string, OwnWorkload>) => void;
+  readonly onDestination: (address: string, port: number, destination: Destination) => void;
+  readonly onForgotten?: (address: string, port: number) => void;
+  /** Once per kind of trouble; the client goes on. */
+  readonly onProblem: (problem: WeftError) => void;
+  readonly limits?: Partial<ClientLimits>;
+}
+
+export interface ClientLimits {
+  readonly destinations: number;
+  readonly idleMs: number;
+  readonly answerMs: number;
+  readonly welcomeMs: number;
+  readonly leaveMs: number;
+  readonly saveMs: number;
+}
+
+const defaultLimits: ClientLimits = {
+  destinations: 50_000,
+  idleMs: 600_000,
+  answerMs: 3000,
+  welcomeMs: 10_000,
+  leaveMs: 15_000,
+  saveMs: 1000,
+};
+
+const sweepMs = 10_000;
+
+/** What the directory knows, as far as this node needs it: now from the controller, without it as it was last. */
+export class DirectoryClient {
+  readonly #options: DirectoryClientOptions;
+  readonly #limits: ClientLimits;
+  readonly #known: KnownDestinations;
+  readonly #workloads = new Map<string, OwnWorkload>();
+  readonly #meshed = new Set<string>();
+  readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #leaving = new Map<string, (missingNodes: readonly string[] | undefined) => void>();
+  readonly #wakeup = new Wakeup();
+  readonly #subscribe = new Set<KnownDestination>();
+  readonly #unsubscribe = new Set<KnownDestination>();
+  readonly #reports = new Map<string, boolean>();
+  readonly #backoff = new ReconnectBackoff();
+  #acknowledge = 0;
+  #epoch = '';
+  #workloadsVersion = 0;
+  #isConnected = false;
+  #lastProblem = '';
+  #saving: Promise<void> = Promise.resolve();
+  #saveTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: DirectoryClientOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#known = new KnownDestinations({ maximum: this.#limits.destinations, idleMs: this.#limits.idleMs });
+  }
+
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  get workloads(): ReadonlyMap<string, OwnWorkload> {
+    return this.#workloads;
+  }
+
+  get destinationCount(): number {
+    return this.#known.size;
+  }
+
+  /** Reads the cache; to be awaited before the first question. */
+  async restore(): Promise<void> {
+    const memory = await loadMemory(this.#options.cachePath, this.#options.node);
+    if (memory instanceof WeftError) this.#options.onProblem(memory);
+    else if (memory !== undefined) this.#remember(memory);
+  }
+
+  /** Stays connected until the signal; resolves once what is known is on disk. */
+  async run(signal: AbortSignal): Promise<void> {
+    const sweep = setInterval(() => {
+      this.#expire();
+    }, sweepMs);
+    while (!signal.aborted) {
+      try {
+        await this.#connect(signal);
+      } catch (error) {
+        this.#tell(fromRpcError(error), signal);
+      }
+      this.#isConnected = false;
+      await delay(this.#backoff.next(), undefined, { signal }).catch(() => undefined);
+    }
+    clearInterval(sweep);
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
+    await this.#save();
+  }
+
+  /** What is known now; undefined where the directory has not answered. Subscribes. */
+  lookUp(address: string, port: number): Destination | undefined {
+    return this.#use(address, port).destination;
+  }
+
+  /** Waits a bounded time for an answer that tells how to reach it; then what is known, of whatever kind. */
+  async resolve(address: string, port: number, signal: AbortSignal): Promise<Destination | undefined> {
+    const known = this.#use(address, port);
+    if (isDecided(known.destination)) return known.destination;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiters = this.#waiting.get(known.key) ?? new Set();
+    this.#waiting.set(known.key, waiters);
+    const look = (): void => {
+      if (isDecided(known.destination)) resolve();
+    };
+    const timer = setTimeout(resolve, this.#limits.answerMs);
+    const abort = (): void => resolve();
+    waiters.add(look);
+    signal.addEventListener('abort', abort, { once: true });
+    await promise;
+    signal.removeEventListener('abort', abort);
+    clearTimeout(timer);
+    waiters.delete(look);
+    if (waiters.size === 0) this.#waiting.delete(known.key);
+    return known.destination;
+  }
+
+  /** Its capture is active. */
+  joined(uid: string): void {
+    this.#meshed.add(uid);
+    this.#leaving.get(uid)?.(undefined);
+    this.#reports.set(uid, true);
+    this.#wakeup.call();
+  }
+
+  /**
+   * Announces that it leaves. Its capture may end when this resolves: to the nodes that have not acknowledged in time, or to undefined
+   * where the controller did not answer.
+   */
+  async leave(uid: string): Promise<readonly string[] | undefined> {
+    this.#meshed.delete(uid);
+    this.#leaving.get(uid)?.(undefined);
+    const { promise, resolve } = Promise.withResolvers<readonly string[] | undefined>();
+    const timer = setTimeout(() => {
+      resolve(undefined);
+    }, this.#limits.leaveMs);
+    this.#leaving.set(uid, resolve);
+    this.#reports.set(uid, false);
+    this.#wakeup.call();
+    const missing = await promise;
+    clearTimeout(timer);
+    if (this.#leaving.get(uid) === resolve) this.#leaving.delete(uid);
+    return missing;
+  }
+
+  #use(address: string, port: number): KnownDestination {
+    const now = performance.now();
+    const known = this.#known.use(address, port, now);
+    if (known !== undefined) return known;
+    const added = this.#known.add(address, port, now);
+    this.#subscribe.add(added);
+    if (this.#known.size > this.#limits.destinations) this.#expire();
+    this.#wakeup.call();
+    return added;
+  }
+
+  #expire(): void {
+    for (const expired of this.#known.expire(performance.now())) {
+      this.#subscribe.delete(expired);
+      this.#unsubscribe.add(expired);
+      this.#options.onForgotten?.(expired.address, expired.port);
+      this.#wakeup.call();
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    const stream = new AbortController();
+    const ended = AbortSignal.any([signal, stream.signal]);
+    const welcome = setTimeout(() => {
+      stream.abort(new WeftError('WEFT-E306', `no answer within ${this.#limits.welcomeMs} ms`));
+    }, this.#limits.welcomeMs);
+    try {
+      const headers = { authorization: `Bearer ${await this.#options.token()}` };
+      const client = createClient(Directory, this.#options.transport);
+      for await (const response of client.connect(this.#requests(ended), { headers, signal: ended })) {
+        clearTimeout(welcome);
+        this.#handle(response);
+      }
+      throw new WeftError('WEFT-E306', 'the controller has ended the stream');
+    } catch (error) {
+      throw stream.signal.aborted ? stream.signal.reason : error;
+    } finally {
+      clearTimeout(welcome);
+      stream.abort();
+    }
+  }
+
+  /** Pending is what the tables say, not a queue: whatever waits while the controller reads slowly, waits once. */
+  async *#requests(signal: AbortSignal): AsyncGenerator<ConnectRequest> {
+    yield request({ case: 'hello', value: this.#hello() });
+    while (!signal.aborted) {
+      yield* this.#pendingRequests();
+      await this.#wakeup.wait(signal, sweepMs);
+    }
+  }
+
+  #hello(): MessageInitShape<typeof HelloSchema> {
+    this.#subscribe.clear();
+    this.#unsubscribe.clear();
+    this.#reports.clear();
+    this.#acknowledge = 0;
+    for (const uid of this.#leaving.keys()) this.#reports.set(uid, false); // to be told when everybody knows
+    return {
+      node: this.#options.node,
+      epoch: this.#epoch,
+      workloadsVersion: BigInt(this.#workloadsVersion),
+      meshed: [...this.#meshed],
+      subscriptions: [...this.#known.values()].map(({ address, port, version }) => ({
+        address,
+        port,
+        version: BigInt(version),
+      })),
+    };
+  }
+
+  *#pendingRequests(): Generator<ConnectRequest> {
+    const reports = [...this.#reports];
+    const unsubscribe = [...this.#unsubscribe];
+    const subscribe = [...this.#subscribe];
+    const acknowledge = this.#acknowledge;
+    this.#reports.clear();
+    this.#unsubscribe.clear();
+    this.#subscribe.clear();
+    this.#acknowledge = 0;
+    for (const [uid, meshed] of reports) yield request({ case: 'report', value: { uid, meshed } });
+    if (unsubscribe.length > 0) {
+      const destinations = unsubscribe.map(({ address, port }) => ({ address, port }));
+      yield request({ case: 'unsubscribe', value: { destinations } });
+    }
+    if (subscribe.length > 0) {
+      const subscriptions = subscribe.map(({ address, port }) => ({ address, port }));
+      yield request({ case: 'subscribe', value: { subscriptions } });
+    }
+    if (acknowledge > 0) yield request({ case: 'acknowledge', value: { version: BigInt(acknowledge) } });
+  }
+
+  #handle({ message }: ConnectResponse): void {
+    switch (message.case) {
+      case 'welcome':
+        this.#isConnected = true;
+        this.#lastProblem = '';
+        this.#backoff.succeeded();
+        this.#setEpoch(message.value.epoch);
+        break;
+      case 'update':
+        this.#update(message.value);
+        break;
+      case 'left':
+        this.#leaving.get(message.value.uid)?.(message.value.missingNodes);
+    }
+  }
+
+  /** Versions of another controller mean nothing to this one. */
+  #setEpoch(epoch: string): void {
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    this.#workloadsVersion = 0;
+    for (const known of this.#known.values()) known.version = 0;
+  }
+
+  #update({ version, workloads, destinations }: Update): void {
+    for (const delta of destinations) {
+      const known = this.#known.apply(delta);
+      if (known?.destination === undefined) continue;
+      this.#options.onDestination(known.address, known.port, known.destination);
+      for (const look of [...(this.#waiting.get(known.key) ?? [])]) look();
+    }
+    if (workloads !== undefined) {
+      if (workloads.full) this.#workloads.clear();
+      for (const uid of workloads.removedUids) this.#workloads.delete(uid);
+      for (const workload of workloads.upserts.map(readOwnWorkload)) {
+        if (workload !== undefined) this.#workloads.set(workload.uid, workload);
+      }
+      this.#workloadsVersion = Number(workloads.version);
+      this.#options.onWorkloads(this.#workloads);
+    }
+    if (version > 0n) {
+      this.#acknowledge = Number(version);
+      this.#wakeup.call();
+    }
+    this.#saveTimer ??= setTimeout(() => {
+      this.#saveTimer = undefined;
+      void this.#save();
+    }, this.#limits.saveMs);
+  }
+
+  #remember(memory: DirectoryMemory): void {
+    const now = performance.now();
+    this.#epoch = memory.epoch;
+    this.#workloadsVersion = memory.workloadsVersion;
+    for (const workload of memory.workloads) this.#workloads.set(workload.uid, workload);
+    for (const saved of memory.destinations) this.#known.restore(saved, now);
+    this.#options.onWorkloads(this.#workloads);
+    for (const { address, port, destination } of memory.destinations)
+      this.#options.onDestination(address, port, destination);
+  }
+
+  #save(): Promise<void> {
+    this.#saving = this.#saving.then(async () => {
+      const destinations = [...this.#known.values()].flatMap(({ address, port, destination, version }) =>
+        destination === undefined ? [] : [{ address, port, destination, version }],
+      );
+      const { node, cachePath } = this.#options;
+      const memory = {
+        node,
+        epoch: this.#epoch,
+        workloadsVersion: this.#workloadsVersion,
+        workloads: [...this.#workloads.values()],
+        destinations,
+      };
+      try {
+        await saveMemory(cachePath, memory);
+      } catch (cause) {
+        this.#options.onProblem(
+          new WeftError('WEFT-E307', `${cachePath} cannot be written: ${String(cause)}`, { cause }),
+        );
+      }
+    });
+    return this.#saving;
+  }
+
+  #tell(problem: WeftError, signal: AbortSignal): void {
+    if (signal.aborted || problem.message === this.#lastProblem) return;
+    this.#lastProblem = problem.message;
+    this.#options.onProblem(problem);
+  }
+}
+
+/** Whether it tells how to speak to it: not while its address is unknown, nor while nobody has said whether it is meshed. */
+export function isDecided(destination: Destination | undefined): boolean {
+  switch (destination?.kind) {
+    case undefined:
+    case 'unknown':
+      return false;
+    case 'external':
+      return true;
+    case 'workload':
+      return !destination.workload.wanted || destination.workload.meshed !== undefined;
+    case 'service':
+      return destination.endpoints
+        .values()
+        .every(({ workload }) => workload?.wanted !== true || workload.meshed !== undefined);
+  }
+}
+
+function request(message: NonNullable<MessageInitShape<typeof ConnectRequestSchema>['message']>): ConnectRequest {
+  return create(ConnectRequestSchema, { message });
+}
