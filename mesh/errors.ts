@@ -16,6 +16,7 @@ const catalogue = {
   'WEFT-E108': 'Mend the file; until then what it said before stays in force.',
   'WEFT-E109': 'weft-agent --help lists the flags and their environment variables.',
   'WEFT-E110': 'Start the agent as root and give --worker-uid a user that has no capabilities.',
+<<<<<<< HEAD
   'WEFT-E301': 'The agent must send its token as "authorization: Bearer"; look at --token-file of the agent.',
   'WEFT-E302': 'Look at --node-name of the agent and at the node of the pod that its token is bound to.',
   'WEFT-E303': 'Agent and controller do not speak the same protocol: look at their versions.',
@@ -26,6 +27,27 @@ const catalogue = {
   'WEFT-E307': 'The agent starts without what it knew; it learns it again from the controller.',
   'WEFT-E308':
     'The controller closes streams that are old so that its replicas share them; the agent connects again by itself.',
+=======
+  'WEFT-E201':
+    'Agents ask with PKCS #10 in DER. If it was an agent of Weft, look at the versions of agent and controller.',
+  'WEFT-E202': 'Keys are ECDSA P-256 and the request is signed with them by SHA-256; look at what made the request.',
+  'WEFT-E203': 'A request names one identity and nothing else; look at what made the request.',
+  'WEFT-E204': 'Agent and controller must have the same trust domain and the same namespace of the control plane.',
+  'WEFT-E205':
+    'Look whether a running pod of that service account is enrolled on that node; right after its start or end this passes by itself.',
+  'WEFT-E206': 'The token is not of this control plane. Give the agent a new one; look which file --token-file names.',
+  'WEFT-E207': 'Renew the token. If it is new, compare the clocks of node and controller.',
+  'WEFT-E208': 'Project the token with the audience weft.dev.',
+  'WEFT-E209': "The token must be bound to a pod of the agent's service account, on a node.",
+  'WEFT-E210': 'Nobody could say whether the token is good: look at the cause; the agent tries again by itself.',
+  'WEFT-E211':
+    'Mend the issuer: a P-256 CA certificate that may sign certificates, its key, and a chain to an anchor of the bundle. Until then the previous one signs.',
+  'WEFT-E212': 'Nothing is signed. Renew the certificate that the message names, or mend the clock of the controller.',
+  'WEFT-E213': 'Look at the cause and at the folder; a folder that holds some of the files is never overwritten.',
+  'WEFT-E220': 'Mend the clock of the node or of the controller; certificates bear 20 s of difference.',
+  'WEFT-E221': 'The agent keeps the certificate it has. Look at the issuer and the trust anchors of the controller.',
+  'WEFT-E222': 'Connections of this identity fail until it is renewed: look why the last attempt to renew failed.',
+>>>>>>> 981ac9251bd992993eac5f82fae85a4afeabc02b
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;
