@@ -52,7 +52,7 @@ lint: setup
 	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
 
 generate: setup
-	cd control-plane/proto && buf generate
+	cd control-plane/proto && $(CURDIR)/node_modules/@bufbuild/buf-linux-x64/bin/buf generate
 
 format: setup
 	prettier --write --log-level warn .

@@ -6,16 +6,17 @@ import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 
 const root = join(import.meta.dirname, '../..');
-const binaries = join(root, 'node_modules/.bin');
+const buf = join(root, 'node_modules/@bufbuild/buf-linux-x64/bin/buf');
+const binaries = join(root, 'node_modules/.bin'); // where buf finds its plugin
 const environment = { ...process.env, PATH: [binaries, process.env['PATH']].join(delimiter) };
 const inProto = { cwd: join(root, 'control-plane/proto'), env: environment, stdio: 'pipe', timeout: 60_000 } as const;
 
 test('the generated code is what the schema generates, and the schema is clean', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'weft-gen-'));
   t.after(() => rmSync(folder, { recursive: true }));
-  execFileSync('buf', ['lint'], inProto);
-  execFileSync('buf', ['format', '--diff', '--exit-code'], inProto);
-  execFileSync('buf', ['generate', '--output', join(folder, 'proto')], inProto);
+  execFileSync(buf, ['lint'], inProto);
+  execFileSync(buf, ['format', '--diff', '--exit-code'], inProto);
+  execFileSync(buf, ['generate', '--output', join(folder, 'proto')], inProto);
   const generated = (base: string): Map<string, string> =>
     new Map(
       readdirSync(join(base, 'weft/v1'))
