@@ -16,7 +16,6 @@ const catalogue = {
   'WEFT-E108': 'Mend the file; until then what it said before stays in force.',
   'WEFT-E109': 'weft-agent --help lists the flags and their environment variables.',
   'WEFT-E110': 'Start the agent as root and give --worker-uid a user that has no capabilities.',
-<<<<<<< HEAD
   'WEFT-E301': 'The agent must send its token as "authorization: Bearer"; look at --token-file of the agent.',
   'WEFT-E302': 'Look at --node-name of the agent and at the node of the pod that its token is bound to.',
   'WEFT-E303': 'Agent and controller do not speak the same protocol: look at their versions.',
@@ -27,7 +26,6 @@ const catalogue = {
   'WEFT-E307': 'The agent starts without what it knew; it learns it again from the controller.',
   'WEFT-E308':
     'The controller closes streams that are old so that its replicas share them; the agent connects again by itself.',
-=======
   'WEFT-E201':
     'Agents ask with PKCS #10 in DER. If it was an agent of Weft, look at the versions of agent and controller.',
   'WEFT-E202': 'Keys are ECDSA P-256 and the request is signed with them by SHA-256; look at what made the request.',
@@ -47,7 +45,6 @@ const catalogue = {
   'WEFT-E220': 'Mend the clock of the node or of the controller; certificates bear 20 s of difference.',
   'WEFT-E221': 'The agent keeps the certificate it has. Look at the issuer and the trust anchors of the controller.',
   'WEFT-E222': 'Connections of this identity fail until it is renewed: look why the last attempt to renew failed.',
->>>>>>> 981ac9251bd992993eac5f82fae85a4afeabc02b
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -120,7 +120,7 @@ export interface Engine {
    * @throws when a certificate or the key cannot be read, or do not belong together
    */
   setCredentials(identity: number, credentials: Credentials): void;
-  /** Of 48 bytes each. The first one encrypts session tickets, all decrypt. */
+  /** Of 80 random bytes each. The first one encrypts session tickets, all decrypt. */
   setTicketKeys(keys: readonly Uint8Array[]): void;
   /** Whom the ClientHello that was classified last asks for. */
   serverName(): string;

@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 
+import type { Network } from '../mesh/address.ts';
+import { parseNetwork } from '../mesh/address.ts';
 import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
+import { identitySuffix } from '../mesh/identity-name.ts';
 
 /** How the workers carry connections. Times in milliseconds; 0 means none. */
 export interface RelayConfig {
@@ -14,12 +17,21 @@ export interface RelayConfig {
   readonly pipes: number;
   readonly pipeBytes: number;
   readonly logConnections: boolean;
+  readonly identitySuffix: string;
+  readonly sameNodeMtls: boolean;
 }
 
 export interface AgentConfig {
   readonly nodeName: string;
   readonly ownNamespace: string;
   readonly manifests: string;
+  /** Undefined: it runs in this process. */
+  readonly controller: string | undefined;
+  readonly controllerCa: string | undefined;
+  readonly tokenFile: string | undefined;
+  readonly trustDomain: string;
+  readonly clusterNetworks: readonly Network[];
+  readonly leafLifeMs: number;
   readonly runDir: string;
   readonly stateDir: string;
   readonly pinDir: string;
@@ -67,6 +79,17 @@ const flags = {
   manifests: { value: 'DIR', help: 'folder of Kubernetes objects as YAML (required)' },
   'node-name': { value: 'NAME', fallback: hostName, help: 'spec.nodeName of the pods of this node' },
   'own-namespace': { value: 'NAME', fallback: 'weft-system', help: "the mesh's own, never captured" },
+  controller: { value: 'URL', fallback: '', help: 'of weft-controller; without one it runs in this process' },
+  'controller-ca': { value: 'FILE', fallback: '', help: 'trust anchors that the controller is verified by, PEM' },
+  'token-file': { value: 'FILE', fallback: '', help: "the agent's token for the controller" },
+  'trust-domain': { value: 'NAME', fallback: 'cluster.local', help: 'of the identities' },
+  'cluster-networks': {
+    value: 'CIDRS',
+    fallback: '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7',
+    help: 'where pods and services are; other addresses are dialled without asking',
+  },
+  'same-node': { value: 'HOW', fallback: 'fused', help: 'fused or mtls: between pods of this node' },
+  'leaf-life': { value: 'TIME', fallback: '24h', help: 'of certificates, where the controller runs in this process' },
   'run-dir': { value: 'DIR', fallback: '/run/weft', help: 'sockets and state that end with the boot' },
   'state-dir': { value: 'DIR', fallback: '/var/lib/weft', help: 'state that survives a reboot' },
   'pin-dir': { value: 'DIR', fallback: '/sys/fs/bpf/weft', help: 'where programs and maps are pinned' },
@@ -114,6 +137,12 @@ export function parseConfig(args: readonly string[], environment: Environment = 
     nodeName: read('node-name', nonEmpty),
     ownNamespace: read('own-namespace', nonEmpty),
     manifests: read('manifests', nonEmpty),
+    controller: read('controller', (text) => (text === '' ? undefined : text)),
+    controllerCa: read('controller-ca', (text) => (text === '' ? undefined : text)),
+    tokenFile: read('token-file', (text) => (text === '' ? undefined : text)),
+    trustDomain: read('trust-domain', nonEmpty),
+    clusterNetworks: read('cluster-networks', (text) => text.split(',').map((part) => parseNetwork(part.trim()))),
+    leafLifeMs: read('leaf-life', parseDuration),
     runDir: read('run-dir', nonEmpty),
     stateDir: read('state-dir', nonEmpty),
     pinDir: read('pin-dir', nonEmpty),
@@ -132,6 +161,11 @@ export function parseConfig(args: readonly string[], environment: Environment = 
       drainTimeoutMs: read('drain-timeout', parseDuration),
       pipes: read('pipes', integer(1, 4096)),
       pipeBytes: read('pipe-bytes', integer(4096, 1 << 26)),
+      identitySuffix: identitySuffix({
+        controlPlaneNamespace: read('own-namespace', nonEmpty),
+        trustDomain: read('trust-domain', nonEmpty),
+      }),
+      sameNodeMtls: read('same-node', oneOf('fused', 'mtls')) === 'mtls',
       logConnections: read('log-connections', oneOf('true', 'false')) === 'true',
     }),
   });

@@ -1,12 +1,14 @@
 #include "../core/engine.h"
 
 #include <nan.h>
+#include <openssl/crypto.h>
 #include <uv.h>
 
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "modules.h"
 #include "values.h"
@@ -28,6 +30,39 @@ v8::Local<v8::Value> ToUint8Array(const struct address& address) {
   return v8::Uint8Array::New(buffer, 0, sizeof address.bytes);
 }
 
+std::string Bytes(v8::Local<v8::Value> value) {
+  if (!value->IsUint8Array()) throw std::invalid_argument("bytes must be a Uint8Array");
+  const auto view = value.As<v8::Uint8Array>();
+  std::string bytes(view->ByteLength(), '\0');
+  view->CopyContents(bytes.data(), bytes.size());
+  return bytes;
+}
+
+std::vector<std::string> BytesList(v8::Local<v8::Value> value) {
+  if (!value->IsArray()) throw std::invalid_argument("a list of Uint8Array is wanted");
+  const auto list = value.As<v8::Array>();
+  std::vector<std::string> result;
+  for (uint32_t i = 0; i < list->Length(); i++) result.push_back(Bytes(Nan::Get(list, i).ToLocalChecked()));
+  return result;
+}
+
+const char* Explain(core::tls::ContextError error) {
+  switch (error) {
+    case core::tls::ContextError::kBadCertificates:
+      return "the certificates cannot be read";
+    case core::tls::ContextError::kBadName:
+      return "the certificate has no DNS name, or several";
+    case core::tls::ContextError::kBadKey:
+      return "the private key cannot be read";
+    case core::tls::ContextError::kKeyMismatch:
+      return "the private key is not the certificate's";
+    case core::tls::ContextError::kBadAnchors:
+      return "the trust anchors cannot be read";
+    default:
+      return "OpenSSL does not take the certificate or its key";
+  }
+}
+
 // The engine of one isolate: driven by one uv_poll_t on its epoll descriptor, deciding by JavaScript functions. It
 // keeps itself, and the loop, alive until close().
 class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
@@ -41,6 +76,8 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     wrapper->Start(options);
     Nan::SetMethod(object, "statistics", Statistics);
     Nan::SetMethod(object, "intern", Intern);
+    Nan::SetMethod(object, "setCredentials", SetCredentials);
+    Nan::SetMethod(object, "setTicketKeys", SetTicketKeys);
     Nan::SetMethod(object, "serverName", ServerName);
     Nan::SetMethod(object, "resume", Resume);
     Nan::SetMethod(object, "stopAccepting", StopAccepting);
@@ -185,6 +222,34 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
   // intern(name: string): number
   static NAN_METHOD(Intern) {
     Guarded([&] { info.GetReturnValue().Set(Self(info).Open().Intern(*Nan::Utf8String(info[0]))); });
+  }
+
+  // setCredentials(identity: number, credentials: Credentials): void
+  static NAN_METHOD(SetCredentials) {
+    Guarded([&] {
+      const v8::Local<v8::Object> given = ObjectValue(info[1], "credentials");
+      core::tls::Identity identity;
+      for (const std::string& part : BytesList(Property(given, "certificates"))) identity.certificates += part;
+      for (const std::string& part : BytesList(Property(given, "trustAnchors"))) identity.anchors += part;
+      identity.key = Bytes(Property(given, "privateKey"));
+      const auto error = Self(info).Open().SetCredentials(Nan::To<uint32_t>(info[0]).FromMaybe(0), identity);
+      OPENSSL_cleanse(identity.key.data(), identity.key.size());
+      if (error != core::tls::ContextError::kNone) throw std::invalid_argument(Explain(error));
+    });
+  }
+
+  // setTicketKeys(keys: Uint8Array[]): void
+  static NAN_METHOD(SetTicketKeys) {
+    Guarded([&] {
+      std::vector<core::tls::TicketKey> keys;
+      for (const std::string& bytes : BytesList(info[0])) {
+        core::tls::TicketKey key;
+        if (bytes.size() != sizeof key) throw std::invalid_argument("a ticket key has 80 bytes");
+        memcpy(&key, bytes.data(), sizeof key);
+        keys.push_back(key);
+      }
+      Self(info).Open().SetTicketKeys(std::move(keys));
+    });
   }
 
   // serverName(): string

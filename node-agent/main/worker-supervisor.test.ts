@@ -52,6 +52,7 @@ function start(t: TestContext, changed: Partial<SupervisorOptions> = {}, script 
       drainTimeoutMs: 0,
       logConnections: false,
       identitySuffix: '.mesh',
+      sameNodeMtls: false,
     },
     clientsMap: map,
     greetings: () => [],

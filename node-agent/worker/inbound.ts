@@ -8,37 +8,48 @@ import type { WorkerPod } from './pods.ts';
 export const detections = { nothing: 0, plaintext: 1, timeout: 2, tls: 3, invalidTls: 4 } as const;
 
 /**
- * 'wait' until main has said who the source is; 'detect': look at the first bytes; 'terminate' the mesh's TLS; 'relay' as it is;
- * 'downgrade': refused, as a meshed source must not come in plaintext; 'wrong-name': TLS for somebody of the mesh who is not here.
+ * 'wait' until main has said who the source is, 'wait-identity' until it has said who the pod is; 'detect': look at the first bytes;
+ * 'terminate' the mesh's TLS; 'relay' as it is; 'downgrade': refused, as a meshed source must not come in plaintext; 'wrong-name': TLS
+ * for somebody of the mesh who is not here.
  */
-export type InboundDecision = 'wait' | 'detect' | 'terminate' | 'relay' | 'downgrade' | 'wrong-name';
+export type InboundDecision =
+  | 'wait'
+  | 'wait-identity'
+  | 'detect'
+  | 'terminate'
+  | 'relay'
+  | 'downgrade'
+  | 'wrong-name';
 
 export interface InboundConnection extends Connection {
   readonly detected: number;
-  /** Number of the name that a ClientHello asks for. */
-  readonly serverName: number;
+  /** The name that a ClientHello asks for; empty without one. */
+  readonly askedFor: string;
 }
 
-/** So long after it has joined a pod takes plaintext from meshed sources: their agents may not have heard of it yet. */
-export const joinGraceMs = 10_000;
+/** So long after it was announced a pod takes plaintext from meshed sources: their agents may not have heard of it yet. */
+const joinGraceMs = 10_000;
 
-/** @param asksForMesh whether the name of the ClientHello is one of the mesh's */
 export function decideInbound(
   connection: InboundConnection,
   pod: WorkerPod,
   source: Destination | undefined,
   now: number,
-  asksForMesh: () => boolean,
+  meshSuffix: string,
 ): InboundDecision {
-  const { detected } = connection;
-  if (detected === detections.tls && connection.serverName === pod.identity && pod.identity !== 0) return 'terminate';
-  if (detected === detections.tls) return asksForMesh() ? 'wrong-name' : 'relay';
+  const { detected, askedFor } = connection;
+  if (detected === detections.tls) {
+    if (!askedFor.endsWith(meshSuffix)) return 'relay';
+    if (pod.identityName === '') return 'wait-identity';
+    return askedFor === pod.identityName ? 'terminate' : 'wrong-name';
+  }
   if (detected === detections.nothing && !includesPort(pod.opaquePorts, connection.localPort)) return 'detect';
   const meshed = isMeshed(source);
   if (meshed === undefined) return 'wait';
   if (!meshed) return 'relay';
   if (detected === detections.nothing) return 'detect'; // an opaque port: a meshed source opens with a ClientHello
-  return now - pod.joinedAt < joinGraceMs ? 'relay' : 'downgrade';
+  const isKnown = pod.announcedAt !== undefined && now - pod.announcedAt >= joinGraceMs;
+  return isKnown ? 'downgrade' : 'relay';
 }
 
 function isMeshed(source: Destination | undefined): boolean | undefined {

@@ -43,6 +43,7 @@ function startWorker(t: TestContext): ChildProcess {
     drainTimeoutMs: 0,
     logConnections: false,
     identitySuffix: '.mesh',
+    sameNodeMtls: false,
   };
   const script = new URL('main.ts', import.meta.url).pathname;
   const child = spawn(process.execPath, [script, JSON.stringify(options)], {

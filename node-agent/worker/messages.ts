@@ -47,6 +47,8 @@ export type MessageToWorker =
       readonly identity: string;
       readonly opaquePorts: readonly PortRange[];
     }
+  /** Since when peers know the pod as meshed; undefined: they do not, or no more. */
+  | { readonly type: 'announced'; readonly pod: number; readonly announcedMs: number | undefined }
   | DestinationMessage
   | { readonly type: 'forget-destination'; readonly address: string; readonly port: number }
   | CredentialsMessage
@@ -97,6 +99,8 @@ export interface WorkerOptions {
   readonly logConnections: boolean;
   /** How the names of the mesh's identities end. */
   readonly identitySuffix: string;
+  /** Connections between pods of this node go by mutual TLS too. */
+  readonly sameNodeMtls: boolean;
 }
 
 /** A worker parses what strangers send, so main believes nothing that comes from one: undefined where it makes no sense. */

@@ -5,23 +5,24 @@ import type { PortRange } from '../../mesh/skips.ts';
 /** What a worker knows of a pod whose connections it carries. */
 export interface WorkerPod {
   readonly id: number;
-  readonly ipv4: Address;
-  readonly ipv6: Address;
+  ipv4: Address;
+  ipv6: Address;
   /** Of the agent's listeners in the pod. */
-  readonly listenerPort: number;
+  listenerPort: number;
   /** For people; empty until main has told them. */
   namespace: string;
   name: string;
-  /** Number of its identity's name; 0 until main has told. */
+  /** Empty and 0 until main has told; the number is the engine's for the name. */
+  identityName: string;
   identity: number;
   opaquePorts: readonly PortRange[];
-  /** performance.now() of when its traffic first came here. */
-  readonly joinedAt: number;
+  /** Since when peers know it as meshed (performance.now()); undefined: they do not. */
+  announcedAt: number | undefined;
   connections: number;
   released: boolean;
 }
 
-export type PodDescription = Pick<WorkerPod, 'namespace' | 'name' | 'identity' | 'opaquePorts'>;
+export type PodDescription = Pick<WorkerPod, 'namespace' | 'name' | 'identityName' | 'identity' | 'opaquePorts'>;
 
 const none = new Uint8Array(16);
 
@@ -39,27 +40,38 @@ export class WorkerPods {
   }
 
   listen(id: number, listenerPort: number, ipv4: Address, ipv6: Address): void {
-    this.#byId.set(id, { ...(this.#byId.get(id) ?? this.#unknown(id)), ipv4, ipv6, listenerPort, released: false });
+    Object.assign(this.#find(id), { ipv4, ipv6, listenerPort, released: false });
   }
 
   describe(id: number, description: PodDescription): void {
-    this.#byId.set(id, { ...(this.#byId.get(id) ?? this.#unknown(id)), ...description, released: false });
+    Object.assign(this.#find(id), description, { released: false });
   }
 
-  #unknown(id: number): WorkerPod {
-    return {
+  announce(id: number, announcedMs: number | undefined): void {
+    const pod = this.#byId.get(id);
+    if (pod !== undefined) pod.announcedAt = announcedMs === undefined ? undefined : this.#now() - announcedMs;
+  }
+
+  /** Who waits for a decision holds on to the object, so it stays the same. */
+  #find(id: number): WorkerPod {
+    const known = this.#byId.get(id);
+    if (known !== undefined) return known;
+    const pod: WorkerPod = {
       id,
       ipv4: none,
       ipv6: none,
       listenerPort: 0,
       namespace: '',
       name: '',
+      identityName: '',
       identity: 0,
       opaquePorts: defaultOpaquePorts,
-      joinedAt: this.#now(),
+      announcedAt: undefined,
       connections: 0,
       released: false,
     };
+    this.#byId.set(id, pod);
+    return pod;
   }
 
   /** Forgets released pods without connections. Returns whether the pod is gone now. */

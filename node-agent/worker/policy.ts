@@ -8,7 +8,7 @@ import { directionOf, guard } from './decide.ts';
 import type { Endpoint, Key } from './destinations.ts';
 import { Destinations, keyOf } from './destinations.ts';
 import type { InboundConnection } from './inbound.ts';
-import { decideInbound, refuseClaim } from './inbound.ts';
+import { decideInbound, detections, refuseClaim } from './inbound.ts';
 import type { CredentialsMessage, DestinationMessage, Direction, WorkerOptions } from './messages.ts';
 import { decideOutbound } from './outbound.ts';
 import type { WorkerPod } from './pods.ts';
@@ -46,9 +46,11 @@ export class Policy {
   readonly #credentials = new Set<number>();
   readonly #inbound: Deadlines;
   readonly #outbound: Deadlines;
+  readonly #shown: InboundConnection;
 
   constructor(dependencies: PolicyDependencies) {
     this.#with = dependencies;
+    this.#shown = new ShownConnection(dependencies.record, dependencies.engine);
     const { engine, options } = dependencies;
     this.#destinations = new Destinations((name) => engine.intern(name));
     this.#inbound = { connectTimeoutMs: options.inboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
@@ -73,7 +75,7 @@ export class Policy {
       this.#relayToApp(record, 0);
       return;
     }
-    const missing = this.#tryToDecide(record, direction, pod);
+    const missing = this.#tryToDecide(this.#shown, direction, pod);
     if (missing !== undefined) this.#hold(missing, direction, pod);
   }
 
@@ -94,6 +96,11 @@ export class Policy {
     this.#retry(credentialsKey(number));
   }
 
+  /** Main has told who the pod is. */
+  podDescribed(pod: number): void {
+    this.#retry(podKey(pod));
+  }
+
   /** The connection has ended; it may have been held. */
   ended(id: number): void {
     this.#waiting.forget(id);
@@ -108,7 +115,7 @@ export class Policy {
 
   #hold(missing: Missing, direction: Direction, pod: WorkerPod): void {
     const { record } = this.#with;
-    const place = this.#waiting.add(snapshot(record, direction, pod), missing.key);
+    const place = this.#waiting.add(snapshot(this.#shown, record.id, direction, pod), missing.key);
     if (place === undefined) {
       record.refuse();
       return;
@@ -149,10 +156,10 @@ export class Policy {
   }
 
   #send(endpoint: Endpoint, pod: WorkerPod): Missing | undefined {
-    const { record } = this.#with;
+    const { record, options } = this.#with;
     if (endpoint.meshed !== true) {
       record.relay(actions.relayOut, endpoint.address, endpoint.port, this.#outbound);
-    } else if (endpoint.localPod !== 0) {
+    } else if (endpoint.localPod !== 0 && !options.sameNodeMtls) {
       record.relay(actions.relayToApp, endpoint.address, endpoint.port, this.#inbound, endpoint.localPod);
     } else if (!this.#credentials.has(pod.identity)) {
       return { key: credentialsKey(pod.identity) };
@@ -163,13 +170,14 @@ export class Policy {
   }
 
   #decideInbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
-    const { record, engine, options } = this.#with;
+    const { record, options } = this.#with;
     const { remoteAddress } = connection;
     const source = this.#destinations.get(remoteAddress, 0);
-    const asksForMesh = (): boolean => engine.serverName().endsWith(options.identitySuffix);
-    switch (decideInbound(connection, pod, source, performance.now(), asksForMesh)) {
+    switch (decideInbound(connection, pod, source, performance.now(), options.identitySuffix)) {
       case 'wait':
         return this.#missing(remoteAddress, 0);
+      case 'wait-identity':
+        return { key: podKey(pod.id) };
       case 'detect':
         record.detect(detectTimeoutMs);
         break;
@@ -201,21 +209,56 @@ export class Policy {
   }
 }
 
+function podKey(pod: number): Key {
+  return `pod ${pod}`;
+}
+
 function credentialsKey(identity: number): Key {
   return `credentials ${identity}`;
 }
 
 /** The record shows the next connection when this one's turn comes. */
-function snapshot(record: ConnectionRecord, direction: Direction, pod: WorkerPod): WaitingConnection {
+function snapshot(shown: InboundConnection, id: number, direction: Direction, pod: WorkerPod): WaitingConnection {
+  const { detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
   return {
-    id: record.id,
+    id,
     pod,
     direction,
-    detected: record.detected,
-    serverName: record.serverName,
-    localAddress: record.localAddress.slice(),
-    localPort: record.localPort,
-    remoteAddress: record.remoteAddress.slice(),
-    remotePort: record.remotePort,
+    detected,
+    askedFor,
+    localAddress: localAddress.slice(),
+    localPort,
+    remoteAddress: remoteAddress.slice(),
+    remotePort,
   };
+}
+
+/** The connection in the record, with what only the engine tells of it. */
+class ShownConnection implements InboundConnection {
+  readonly #record: ConnectionRecord;
+  readonly #engine: Engine;
+
+  constructor(record: ConnectionRecord, engine: Engine) {
+    this.#record = record;
+    this.#engine = engine;
+  }
+
+  get localAddress(): Address {
+    return this.#record.localAddress;
+  }
+  get localPort(): number {
+    return this.#record.localPort;
+  }
+  get remoteAddress(): Address {
+    return this.#record.remoteAddress;
+  }
+  get remotePort(): number {
+    return this.#record.remotePort;
+  }
+  get detected(): number {
+    return this.#record.detected;
+  }
+  get askedFor(): string {
+    return this.#record.detected === detections.tls ? this.#engine.serverName() : '';
+  }
 }

@@ -23,6 +23,7 @@ const options: WorkerOptions = {
   drainTimeoutMs: 0,
   logConnections: true,
   identitySuffix: '.serviceaccount.identity.weft-system.cluster.local',
+  sameNodeMtls: false,
 };
 
 interface SetUp {

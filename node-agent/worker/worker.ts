@@ -76,9 +76,13 @@ export class Worker {
       case 'pod': {
         const { pod, namespace, name, identity, opaquePorts } = message;
         const number = identity === '' ? 0 : this.#engine.intern(identity);
-        this.#pods.describe(pod, { namespace, name, identity: number, opaquePorts });
+        this.#pods.describe(pod, { namespace, name, identityName: identity, identity: number, opaquePorts });
+        if (number !== 0) this.#policy.podDescribed(pod);
         break;
       }
+      case 'announced':
+        this.#pods.announce(message.pod, message.announcedMs);
+        break;
       case 'pod-released':
         this.#proofs.forget(message.pod);
         this.#release(message.pod);

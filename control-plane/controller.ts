@@ -1,0 +1,78 @@
+import { formatIdentityName } from '../mesh/identity-name.ts';
+import type { MeshScope } from '../mesh/identity-name.ts';
+import type { Network } from '../mesh/address.ts';
+import { WeftError } from '../mesh/errors.ts';
+import { Directory } from './directory/directory.ts';
+import { ControlServer } from './directory/server.ts';
+import type { Authenticator } from './identity/certificate-authority.ts';
+import { CertificateAuthority } from './identity/certificate-authority.ts';
+import type { Issuer } from './identity/issuer.ts';
+import { Model } from './model.ts';
+import type { Source } from './sources/source.ts';
+
+export interface ControllerOptions {
+  readonly source: Source;
+  readonly mesh: MeshScope;
+  readonly clusterNetworks: readonly Network[];
+  readonly authenticator: Authenticator;
+  /** Asked at every request, as it may be replaced. */
+  readonly issuer: () => Issuer;
+  readonly leafLifeMs: number;
+  /** PEM; absent only where nobody but this process connects. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly onProblem: (problem: WeftError) => void;
+}
+
+/** Objects in, what agents need out: the model, the directory that tells of it, and the authority that certifies its workloads. */
+export class Controller {
+  readonly #source: Source;
+  readonly #model: Model;
+  readonly #server: ControlServer;
+
+  constructor(options: ControllerOptions) {
+    const { source, mesh, authenticator, issuer, leafLifeMs, clusterNetworks, onProblem } = options;
+    const model = new Model({
+      ownNamespace: mesh.controlPlaneNamespace,
+      identityOf: (account) => formatIdentityName({ ...account, ...mesh }) ?? '',
+    });
+    source.onDeltas((deltas) => {
+      model.apply(deltas);
+    });
+    const authority = new CertificateAuthority({
+      mesh,
+      authenticator,
+      issuer,
+      lifeMs: leafLifeMs,
+      workloads: { identitiesOf: (node) => identitiesOf(model, node) },
+    });
+    this.#source = source;
+    this.#model = model;
+    this.#server = new ControlServer({
+      directory: new Directory({ model, clusterNetworks }),
+      authenticator,
+      certify: (request, signal) => authority.certify(request, signal),
+      ...(options.tls && { tls: options.tls }),
+      onError: onProblem,
+    });
+  }
+
+  get model(): Model {
+    return this.#model;
+  }
+
+  /** Resolves to the port, once everything that exists is known. */
+  async start(port: number, host: string, signal: AbortSignal): Promise<number> {
+    await this.#source.start(signal);
+    return this.#server.listen(port, host);
+  }
+
+  async close(): Promise<void> {
+    await this.#server.close();
+  }
+}
+
+/** Of the pods that are in the mesh, or are to be: their agents need a certificate before they can be announced. */
+function identitiesOf(model: Model, node: string): Set<string> {
+  const running = model.workloadsOf(node).filter(({ wanted, terminal, identity }) => wanted && !terminal && identity !== '');
+  return new Set(running.map(({ identity }) => identity));
+}

@@ -1,0 +1,151 @@
+import type { Destination } from '../../mesh/destination.ts';
+import type { Endpoint } from '../../mesh/service.ts';
+import { addressKey } from '../../mesh/service.ts';
+import type { OwnWorkload, WorkloadFacts } from '../../mesh/workload.ts';
+import type { DestinationMessage, EndpointMessage, MessageToWorker } from '../worker/messages.ts';
+import type { DirectoryClient } from './directory/directory-client.ts';
+import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
+
+export interface MeshLinkDependencies {
+  readonly nodeName: string;
+  readonly pods: EnrolledPods;
+  readonly directory: Pick<DirectoryClient, 'workloads' | 'lookUp' | 'joined' | 'leave'>;
+  /** Which certificates are needed. */
+  readonly wantIdentities: (identities: ReadonlySet<string>) => void;
+  readonly tellWorkers: (message: MessageToWorker) => void;
+}
+
+/** Puts together what the directory says and what is captured on this node, in the form that workers decide by. */
+export class MeshLink {
+  readonly #with: MeshLinkDependencies;
+  /** What workers have been told, by address and port. */
+  readonly #told = new Map<string, { readonly address: string; readonly port: number; destination: Destination }>();
+  /** Uids of pods that peers know as meshed, and when they were told. */
+  readonly #announced = new Map<string, number>();
+
+  constructor(dependencies: MeshLinkDependencies) {
+    this.#with = dependencies;
+  }
+
+  /** All that a worker has to know before it decides on anything. */
+  greetings(): MessageToWorker[] {
+    const pods = this.#with.pods.values();
+    return [
+      ...pods.map((pod) => this.describe(pod)),
+      ...pods.map((pod) => this.#announcement(pod)),
+      ...[...this.#told.values()].map((told) => this.#compile(told.address, told.port, told.destination)),
+    ];
+  }
+
+  describe(pod: EnrolledPod): MessageToWorker {
+    const workload = this.#with.directory.workloads.get(pod.uid);
+    return {
+      type: 'pod',
+      pod: pod.id,
+      namespace: pod.namespace,
+      name: pod.name,
+      identity: workload?.identity ?? '',
+      opaquePorts: workload?.opaquePorts ?? [],
+    };
+  }
+
+  /** A worker has connections that wait for this. */
+  resolve(address: string, port: number): void {
+    const destination = this.#with.directory.lookUp(address, port);
+    if (destination !== undefined) this.learn(address, port, destination);
+  }
+
+  /** News of the directory. */
+  learn(address: string, port: number, destination: Destination): void {
+    this.#told.set(addressKey(address, port), { address, port, destination });
+    this.#with.tellWorkers(this.#compile(address, port, destination));
+  }
+
+  forget(address: string, port: number): void {
+    this.#told.delete(addressKey(address, port));
+    this.#with.tellWorkers({ type: 'forget-destination', address, port });
+  }
+
+  /** The directory's word on this node's own pods. */
+  learnWorkloads(workloads: ReadonlyMap<string, OwnWorkload>): void {
+    const enrolled = this.#with.pods.values();
+    for (const pod of enrolled) this.#with.tellWorkers(this.describe(pod));
+    const identities = enrolled.map(({ uid }) => workloads.get(uid)?.identity ?? '').filter((name) => name !== '');
+    this.#with.wantIdentities(new Set(identities));
+  }
+
+  /** The pod's capture has proven itself: peers may rely on it. */
+  joined(pod: EnrolledPod): void {
+    this.#announced.set(pod.uid, performance.now());
+    this.#with.directory.joined(pod.uid);
+    this.learnWorkloads(this.#with.directory.workloads);
+    this.#with.tellWorkers(this.#announcement(pod));
+    this.#tellAgain(pod.uid);
+  }
+
+  /** Resolves when no peer relies on the pod any more, or a deadline has passed; its capture may end then. */
+  async leave(pod: EnrolledPod): Promise<void> {
+    if (!this.#announced.delete(pod.uid)) return;
+    this.#with.tellWorkers(this.#announcement(pod));
+    await this.#with.directory.leave(pod.uid);
+  }
+
+  /** Its capture has ended. */
+  left(pod: EnrolledPod): void {
+    if (this.#announced.delete(pod.uid)) void this.#with.directory.leave(pod.uid);
+    this.#tellAgain(pod.uid);
+    this.learnWorkloads(this.#with.directory.workloads);
+  }
+
+  #announcement(pod: EnrolledPod): MessageToWorker {
+    const since = this.#announced.get(pod.uid);
+    const announcedMs = since === undefined ? undefined : performance.now() - since;
+    return { type: 'announced', pod: pod.id, announcedMs };
+  }
+
+  /** Where it is an endpoint of: on this node it is reached another way while it is captured. */
+  #tellAgain(uid: string): void {
+    for (const { address, port, destination } of this.#told.values()) {
+      if (workloadsOf(destination).some((workload) => workload.uid === uid))
+        this.#with.tellWorkers(this.#compile(address, port, destination));
+    }
+  }
+
+  #compile(address: string, port: number, destination: Destination): DestinationMessage {
+    return { type: 'destination', address, port, destination: this.#reachable(address, port, destination) };
+  }
+
+  #reachable(address: string, port: number, destination: Destination): DestinationMessage['destination'] {
+    switch (destination.kind) {
+      case 'workload':
+        return { kind: 'endpoints', endpoints: [this.#endpoint(address, port, destination.workload)] };
+      case 'service': {
+        const endpoints = usable([...destination.endpoints.values()]);
+        return { kind: 'endpoints', endpoints: endpoints.map((one) => this.#endpoint(one.address, one.port, one.workload)) };
+      }
+      default:
+        return { kind: destination.kind };
+    }
+  }
+
+  #endpoint(address: string, port: number, workload: WorkloadFacts | undefined): EndpointMessage {
+    if (workload === undefined) return { address, port, meshed: false, identity: '', uid: '', localPod: 0 };
+    const { identity, uid } = workload;
+    // Of our own pods we know best.
+    const local = workload.node === this.#with.nodeName ? this.#with.pods.get(uid) : undefined;
+    const meshed = workload.node === this.#with.nodeName ? local !== undefined : workload.wanted ? workload.meshed : (workload.meshed ?? false);
+    return { address, port, meshed, identity, uid, localPod: local?.id ?? 0 };
+  }
+}
+
+/** Those that are ready; without any, those that still serve (as kube-proxy does). */
+function usable(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  const ready = endpoints.filter((endpoint) => endpoint.ready);
+  return ready.length > 0 ? ready : endpoints.filter((endpoint) => endpoint.serving);
+}
+
+function workloadsOf(destination: Destination): WorkloadFacts[] {
+  if (destination.kind === 'workload') return [destination.workload];
+  if (destination.kind !== 'service') return [];
+  return [...destination.endpoints.values()].flatMap(({ workload }) => workload ?? []);
+}
