@@ -60,6 +60,11 @@ export class Controller {
     return this.#model;
   }
 
+  /** For connections from now on. */
+  setTls(tls: { readonly key: string; readonly cert: string }): void {
+    this.#server.setTls(tls);
+  }
+
   /** Resolves to the port, once everything that exists is known. */
   async start(port: number, host: string, signal: AbortSignal): Promise<number> {
     await this.#source.start(signal);
@@ -73,6 +78,8 @@ export class Controller {
 
 /** Of the pods that are in the mesh, or are to be: their agents need a certificate before they can be announced. */
 function identitiesOf(model: Model, node: string): Set<string> {
-  const running = model.workloadsOf(node).filter(({ wanted, terminal, identity }) => wanted && !terminal && identity !== '');
+  const running = model
+    .workloadsOf(node)
+    .filter(({ wanted, terminal, identity }) => wanted && !terminal && identity !== '');
   return new Set(running.map(({ identity }) => identity));
 }

@@ -255,7 +255,7 @@ function keyOf(address: string, port: number): string {
   } catch {
     // told below
   }
-  if (canonical !== address || port < 1 || port > 65535)
+  if (canonical !== address || port > 65535)
     throw new WeftError('WEFT-E303', `${JSON.stringify(address)} and ${port} are not an address and a port`);
   return addressKey(address, port);
 }

@@ -72,6 +72,11 @@ export class ControlServer {
     });
   }
 
+  /** For connections from now on. */
+  setTls(tls: { readonly key: string; readonly cert: string }): void {
+    if ('setSecureContext' in this.#server) this.#server.setSecureContext(tls);
+  }
+
   /** Resolves to the port. */
   async listen(port: number, host?: string): Promise<number> {
     await new Promise<void>((resolve, reject) => {

@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+import type { WeftError } from '../../mesh/errors.ts';
 import type { Capture } from '../../native/capture.d.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
@@ -10,9 +11,14 @@ import { Broker } from './broker.ts';
 import { CaptureProof } from './capture-proof.ts';
 import { CniCalls } from './cni-handler.ts';
 import { CniServer } from './cni-server.ts';
+import type { EnrolledPod } from './enrolled-pods.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
 import { Enrolment } from './enrolment.ts';
 import { KeyedQueue } from './keyed-queue.ts';
+import type { ControllerAccess } from './embedded-controller.ts';
+import { startEmbeddedController } from './embedded-controller.ts';
+import { readToken } from './directory/controller.ts';
+import { MeshClient } from './mesh-client.ts';
 import { ManifestSource } from '../../control-plane/sources/manifests.ts';
 import { writeNamespacesFile } from './namespaces-file.ts';
 import type { NativeAddon } from './native.ts';
@@ -43,6 +49,8 @@ export class Agent {
   readonly #enrolment: Enrolment;
   #broker: Broker;
   #cni: CniServer | undefined;
+  #mesh: MeshClient | undefined;
+  #access: ControllerAccess | undefined;
 
   private constructor(
     config: AgentConfig,
@@ -88,6 +96,7 @@ export class Agent {
       tellWorkers: (message) => {
         this.#workers.broadcast(message);
       },
+      describe: (pod) => this.#describe(pod),
     });
   }
 
@@ -110,10 +119,42 @@ export class Agent {
     let agent: Agent | undefined = undefined;
     const broker = await startBroker(config, native, generation, capture, () => agent?.onBrokerLost());
     agent = new Agent(config, log, native, capture, broker, generation);
+    const source = new ManifestSource(config.manifests);
+    const mesh = await agent.#connect(source);
     agent.#workers.start();
     await agent.#adopt();
-    await agent.#serve();
+    for (const pod of agent.#pods.values()) mesh.link.joined(pod);
+    mesh.start(agent.#stop.signal);
+    await agent.#serve(source);
     return agent;
+  }
+
+  /** To the controller, or to one of this process. */
+  async #connect(source: ManifestSource): Promise<MeshClient> {
+    const onProblem = (problem: WeftError): void => {
+      this.#log.error({ code: problem.code, error: explain(problem), hint: problem.hint }, 'trouble with the mesh');
+    };
+    const { controller, tokenFile } = this.#config;
+    if (controller === undefined) {
+      this.#access = await startEmbeddedController(this.#config, source, onProblem, this.#stop.signal);
+    } else {
+      await source.start(this.#stop.signal);
+      this.#access = {
+        url: controller,
+        token: () => readToken(tokenFile ?? ''),
+        close: () => Promise.resolve(),
+      };
+    }
+    this.#mesh = await MeshClient.create({
+      config: this.#config,
+      access: this.#access,
+      pods: this.#pods,
+      tellWorkers: (message) => {
+        this.#workers.broadcast(message);
+      },
+      onProblem,
+    });
+    return this.#mesh;
   }
 
   /**
@@ -145,10 +186,8 @@ export class Agent {
     }
   }
 
-  async #serve(): Promise<void> {
-    const { manifests, nodeName, ownNamespace, netnsDir, stateDir, runDir } = this.#config;
-    const source = new ManifestSource(manifests);
-    await source.start(this.#stop.signal);
+  async #serve(source: ManifestSource): Promise<void> {
+    const { nodeName, ownNamespace, netnsDir, stateDir, runDir } = this.#config;
     const reconciler = new Reconciler({
       nodeName,
       ownNamespace,
@@ -158,6 +197,7 @@ export class Agent {
       finder: new NetnsFinder(this.#native, netnsDir),
       native: this.#native,
       queue: new KeyedQueue(enrolmentsAtOnce),
+      beforeRelease: (pod) => this.#mesh?.link.leave(pod) ?? Promise.resolve(),
       onEvent: (event) => {
         this.#report(event);
       },
@@ -193,6 +233,8 @@ export class Agent {
     this.#workers.abandon();
     this.#broker.drain(0);
     await this.#workers.stop();
+    await this.#mesh?.ended();
+    await this.#access?.close();
     this.#broker.close();
     removeGeneration(this.#generation);
   }
@@ -214,7 +256,12 @@ export class Agent {
   }
 
   #greetings(): MessageToWorker[] {
-    return this.#pods.values().map(({ id, namespace, name }) => ({ type: 'pod', pod: id, namespace, name }));
+    return this.#mesh?.greetings() ?? [];
+  }
+
+  #describe(pod: EnrolledPod): MessageToWorker {
+    if (this.#mesh === undefined) throw new Error('a pod is described before the mesh is known');
+    return this.#mesh.link.describe(pod);
   }
 
   #onWorkerMessage(message: MessageToMain): void {
@@ -226,6 +273,9 @@ export class Agent {
         for (const connection of message.connections) this.#log.info(connection, 'connection');
         if (message.dropped > 0) this.#log.warn({ dropped: message.dropped }, 'connections not reported');
         break;
+      case 'resolve':
+        this.#mesh?.link.resolve(message.address, message.port);
+        break;
       case 'pod-drained':
         this.#enrolment.workerDrained(message.pod);
     }
@@ -234,12 +284,14 @@ export class Agent {
   #report(event: PodEvent): void {
     switch (event.type) {
       case 'enrolled':
+        this.#mesh?.link.joined(event.pod);
         this.#log.info(
           podFields(event.pod),
           event.found === 'running' ? 'running pod joined the mesh' : 'new pod joined the mesh',
         );
         break;
       case 'released':
+        this.#mesh?.link.left(event.pod);
         this.#log.info({ ...podFields(event.pod), reason: event.reason }, 'pod left the mesh');
         break;
       case 'not-meshable':

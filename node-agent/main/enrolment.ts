@@ -27,6 +27,8 @@ export interface EnrolmentDependencies {
   readonly proof: CaptureProof;
   readonly workers: number;
   readonly tellWorkers: (message: MessageToWorker) => void;
+  /** What workers have to know of a pod. */
+  readonly describe: (pod: EnrolledPod) => MessageToWorker;
 }
 
 const maximumPods = 1024; // WEFT_MAX_PODS of bpf/weft.h
@@ -158,8 +160,8 @@ export class Enrolment {
   }
 
   async #listen(pod: EnrolledPod, netns: number): Promise<void> {
-    const { broker, workers, tellWorkers } = this.#with;
-    tellWorkers({ type: 'pod', pod: pod.id, namespace: pod.namespace, name: pod.name });
+    const { broker, workers, tellWorkers, describe } = this.#with;
+    tellWorkers(describe(pod));
     const port = broker().addPod(
       { pod: pod.id, workers, ipv4: pod.ipv4, ipv6: pod.ipv6, avoidedPorts: pod.ports },
       netns,

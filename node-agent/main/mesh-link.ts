@@ -121,7 +121,10 @@ export class MeshLink {
         return { kind: 'endpoints', endpoints: [this.#endpoint(address, port, destination.workload)] };
       case 'service': {
         const endpoints = usable([...destination.endpoints.values()]);
-        return { kind: 'endpoints', endpoints: endpoints.map((one) => this.#endpoint(one.address, one.port, one.workload)) };
+        return {
+          kind: 'endpoints',
+          endpoints: endpoints.map((one) => this.#endpoint(one.address, one.port, one.workload)),
+        };
       }
       default:
         return { kind: destination.kind };
@@ -133,7 +136,12 @@ export class MeshLink {
     const { identity, uid } = workload;
     // Of our own pods we know best.
     const local = workload.node === this.#with.nodeName ? this.#with.pods.get(uid) : undefined;
-    const meshed = workload.node === this.#with.nodeName ? local !== undefined : workload.wanted ? workload.meshed : (workload.meshed ?? false);
+    const meshed =
+      workload.node === this.#with.nodeName
+        ? local !== undefined
+        : workload.wanted
+          ? workload.meshed
+          : (workload.meshed ?? false);
     return { address, port, meshed, identity, uid, localPod: local?.id ?? 0 };
   }
 }

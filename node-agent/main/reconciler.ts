@@ -25,6 +25,8 @@ export interface ReconcilerDependencies {
   readonly finder: NetnsFinder;
   readonly native: NativeAddon;
   readonly queue: KeyedQueue;
+  /** Resolves when nobody relies on the pod's capture any more. */
+  readonly beforeRelease: (pod: EnrolledPod) => Promise<void>;
   readonly onEvent: (event: PodEvent) => void;
 }
 
@@ -117,9 +119,9 @@ export class Reconciler {
       if (wanted !== undefined && enrolled === undefined && pod.addresses.length > 0 && this.#mayTry(pod.uid)) {
         this.#enqueue(pod, () => this.#enrolRunning(pod));
       } else if (wanted === undefined && enrolled !== undefined) {
-        this.#enqueue(pod, () => {
-          this.#release(enrolled, 'it is not to be meshed any more');
-          return Promise.resolve();
+        this.#enqueue(pod, async () => {
+          await this.#with.beforeRelease(enrolled);
+          if (pods.get(pod.uid) === enrolled) this.#release(enrolled, 'it is not to be meshed any more');
         });
       } else if (wanted !== undefined && enrolled !== undefined && !sameSkips(wanted.skips, enrolled.skips)) {
         this.#enqueue(pod, () => {

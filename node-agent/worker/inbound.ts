@@ -12,14 +12,7 @@ export const detections = { nothing: 0, plaintext: 1, timeout: 2, tls: 3, invali
  * 'terminate' the mesh's TLS; 'relay' as it is; 'downgrade': refused, as a meshed source must not come in plaintext; 'wrong-name': TLS
  * for somebody of the mesh who is not here.
  */
-export type InboundDecision =
-  | 'wait'
-  | 'wait-identity'
-  | 'detect'
-  | 'terminate'
-  | 'relay'
-  | 'downgrade'
-  | 'wrong-name';
+export type InboundDecision = 'wait' | 'wait-identity' | 'detect' | 'terminate' | 'relay' | 'downgrade' | 'wrong-name';
 
 export interface InboundConnection extends Connection {
   readonly detected: number;

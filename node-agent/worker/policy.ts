@@ -18,6 +18,7 @@ import { WaitingConnections } from './waiting-connections.ts';
 
 /** How long a connection waits for what only main can tell; then it is refused. */
 const resolveTimeoutMs = 3000;
+const sourceTimeoutMs = 1000;
 /** As Linkerd's: whoever says nothing for so long waits for the server to speak. */
 const detectTimeoutMs = 10_000;
 
@@ -175,7 +176,7 @@ export class Policy {
     const source = this.#destinations.get(remoteAddress, 0);
     switch (decideInbound(connection, pod, source, performance.now(), options.identitySuffix)) {
       case 'wait':
-        return this.#missing(remoteAddress, 0);
+        return this.#missingSource(remoteAddress);
       case 'wait-identity':
         return { key: podKey(pod.id) };
       case 'detect':
@@ -197,6 +198,23 @@ export class Policy {
 
   #relayToApp({ localAddress, localPort }: Connection, appPod: number): void {
     this.#with.record.relay(actions.relayToApp, localAddress, localPort, this.#inbound, appPod);
+  }
+
+  /** Plaintext of strangers is allowed, so a directory that does not answer must not keep them out. */
+  #missingSource(address: Address): Missing {
+    const key = keyOf(address, 0);
+    const text = formatAddress(address);
+    const giveUp = (): void => {
+      if (this.#waiting.has(key))
+        this.learn({ type: 'destination', address: text, port: 0, destination: { kind: 'unknown' } });
+    };
+    return {
+      key,
+      ask: () => {
+        this.#with.resolve(text, 0);
+        setTimeout(giveUp, sourceTimeoutMs);
+      },
+    };
   }
 
   #missing(address: Address, port: number): Missing {

@@ -30,6 +30,10 @@ export class WaitingConnections {
     return 'first';
   }
 
+  has(key: Key): boolean {
+    return this.#byKey.has(key);
+  }
+
   /** All who wait for this; they wait no more. */
   take(key: Key): WaitingConnection[] {
     const connections = [...(this.#byKey.get(key)?.values() ?? [])];

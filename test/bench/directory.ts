@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { destinationsOf, endpointsPerService } from './directory-plan.ts';
-import { cpuSeconds, residentBytes } from './processes.ts';
+import { cpuSeconds, anonymousBytes } from './processes.ts';
 
 /**
  * One controller, many agents, a rolling update: figures to standard error, and with JSON=1 one document to standard output. The size
@@ -36,7 +36,7 @@ try {
   const controller = start('directory-controller.ts', plan);
   const { port } = await answer<{ port: number }>(controller);
   const pid = controller.pid ?? 0;
-  report('empty', 'controller_rss_mb', residentBytes([pid]) / 1e6);
+  report('empty', 'controller_rss_mb', anonymousBytes([pid]) / 1e6);
   const begun = performance.now();
   const shares = Array.from({ length: agentProcesses }, (_, index) => {
     const first = Math.floor((plan.agents * index) / agentProcesses);
@@ -45,7 +45,7 @@ try {
   });
   await Promise.all(shares.map((share) => answer(share)));
   report('connect-all', 's', (performance.now() - begun) / 1000);
-  report('connected', 'controller_rss_mb', residentBytes([pid]) / 1e6);
+  report('connected', 'controller_rss_mb', anonymousBytes([pid]) / 1e6);
   const idleBefore = cpuSeconds([pid]);
   await pause(2000);
   report('connected', 'controller_cores', (cpuSeconds([pid]) - idleBefore) / 2);
@@ -57,7 +57,7 @@ try {
   const took = (performance.now() - rolling) / 1000;
   report('rolling-update', 'controller_cores', (cpuSeconds([pid]) - cpuBefore) / took);
   report('rolling-update', 'pods_per_s', changes / took);
-  report('rolling-update', 'controller_rss_mb', residentBytes([pid]) / 1e6);
+  report('rolling-update', 'controller_rss_mb', anonymousBytes([pid]) / 1e6);
   await pause(2000);
   const seen = await Promise.all(
     shares.map((share) => {
