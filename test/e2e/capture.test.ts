@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { LabAgent } from '../lab/agent.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { churn, dial, echo, meshPlugin, whoami } from './helpers.ts';
+import { churn, dial, echo, meshPlugin, whoami, whoamiPorts } from './helpers.ts';
 
 describe('capture', () => {
   let lab: Lab;
@@ -19,7 +19,7 @@ describe('capture', () => {
       meshPlugin,
       unmeshedNodes: ['b'],
       namespaces: [
-        { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' } },
+        { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
         { name: 'legacy', annotations: { 'linkerd.io/inject': 'enabled' } },
         { name: 'plain' },
         { name: 'kube-system', labels: { 'weft.dev/mesh': 'enabled' } },

@@ -9,7 +9,7 @@ import { must, run } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/node.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { churn, dial, echo, hold, meshPlugin, waitUntil, whoami } from './helpers.ts';
+import { churn, dial, echo, hold, meshPlugin, waitUntil, whoami, whoamiPorts } from './helpers.ts';
 
 const foreignProgram = new URL('../../build/test/foreign.bpf.o', import.meta.url).pathname;
 
@@ -24,7 +24,10 @@ describe('enrolment', () => {
       nodes: ['a', 'b'],
       meshPlugin,
       unmeshedNodes: ['b'],
-      namespaces: [{ name: 'shop', labels: { 'weft.dev/mesh': 'enabled' } }, { name: 'plain' }],
+      namespaces: [
+        { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
+        { name: 'plain' },
+      ],
     });
     node = lab.node('a');
     agent = await LabAgent.start(node);

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { LabAgent } from '../lab/agent.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { dial, meshPlugin, rawSyn, whoami } from './helpers.ts';
+import { dial, meshPlugin, rawSyn, whoami, whoamiPorts } from './helpers.ts';
 
 /** A pod must not reach anybody around the agent, whatever it does to its sockets and its network namespace. */
 describe('no way around the agent', () => {
@@ -18,7 +18,10 @@ describe('no way around the agent', () => {
       nodes: ['a', 'b'],
       meshPlugin,
       unmeshedNodes: ['b'],
-      namespaces: [{ name: 'shop', labels: { 'weft.dev/mesh': 'enabled' } }, { name: 'plain' }],
+      namespaces: [
+        { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
+        { name: 'plain' },
+      ],
     });
     agent = await LabAgent.start(lab.node('a'), { flags: ['--log-connections'] });
     pod = await lab.node('a').addPod({ name: 'pod', namespace: 'shop' });

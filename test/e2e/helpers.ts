@@ -15,6 +15,9 @@ export interface Dialed {
   readonly error?: string;
 }
 
+/** For namespaces in which whoami() serves clients outside the mesh: it speaks first, so the agent must not wait for the client. */
+export const whoamiPorts = { 'config.linkerd.io/opaque-ports': '8080-8099' };
+
 /** A server that tells each client as whom it is seen. Resolves once it listens. */
 export async function whoami(pod: LabPod, address: string, port: number, ...more: string[]): Promise<void> {
   await listening(pod, ['/usr/bin/python3', `${tools}whoami.py`, address, String(port), ...more]);

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { LabAgent } from '../lab/agent.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { churn, dial, echo, hold, meshPlugin, waitUntil, whoami } from './helpers.ts';
+import { churn, dial, echo, hold, meshPlugin, waitUntil, whoami, whoamiPorts } from './helpers.ts';
 
 const build = new URL('../../build/', import.meta.url).pathname;
 const changedLayout = { WEFT_ADDON: `${build}Release/weft_changed.node`, WEFT_BPF: `${build}bpf-changed` };
@@ -25,7 +25,10 @@ describe('survival', () => {
       nodes: ['a', 'b'],
       meshPlugin,
       unmeshedNodes: ['b'],
-      namespaces: [{ name: 'shop', labels: { 'weft.dev/mesh': 'enabled' } }, { name: 'plain' }],
+      namespaces: [
+        { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
+        { name: 'plain' },
+      ],
     });
     agent = await LabAgent.start(lab.node('a'));
     server = await lab.node('a').addPod({ name: 'server', namespace: 'shop' });
