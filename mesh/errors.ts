@@ -45,6 +45,8 @@ const catalogue = {
   'WEFT-E220': 'Mend the clock of the node or of the controller; certificates bear 20 s of difference.',
   'WEFT-E221': 'The agent keeps the certificate it has. Look at the issuer and the trust anchors of the controller.',
   'WEFT-E222': 'Connections of this identity fail until it is renewed: look why the last attempt to renew failed.',
+  'WEFT-E223':
+    'Look at the cause, at --controller, at the controller and at the network between them; the agent tries again by itself.',
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -1,3 +1,6 @@
+import type { Der } from './der.ts';
+import { encode, oid, primitive, sequence, tag } from './der.ts';
+
 /** Object identifiers of certificates and of requests for them. */
 export const oids = {
   ecdsaWithSha256: '1.2.840.10045.4.3.2',
@@ -18,3 +21,8 @@ export const generalName = { dns: 2, uri: 6 } as const;
 
 /** How far clocks may be apart: leaves begin that much before they are issued and end that much after their life. */
 export const clockSkewAllowanceMs = 20_000;
+
+export function extension(id: string, value: Der, options: { readonly critical: boolean }): Der {
+  const critical = options.critical ? [primitive(tag.boolean, Buffer.of(0xff))] : [];
+  return sequence(oid(id), ...critical, primitive(tag.octetString, encode(value)));
+}

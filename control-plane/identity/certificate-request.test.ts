@@ -6,8 +6,8 @@ import fc from 'fast-check';
 
 import { childrenOf, constructed, decode, oid, primitive, sequence, tag } from '../../mesh/der.ts';
 import { WeftError } from '../../mesh/errors.ts';
-import { oids } from '../../mesh/x509.ts';
-import { commonName, extension } from './certificate.ts';
+import { extension, oids } from '../../mesh/x509.ts';
+import { commonName } from './certificate.ts';
 import { readCertificateRequest } from './certificate-request.ts';
 import type { RequestParts } from './test-identity.ts';
 import { OpenSsl, dnsName, makeRequest, mesh, uriName, webName, webUri } from './test-identity.ts';

@@ -34,11 +34,6 @@ export function signCertificate(fields: CertificateFields, key: KeyObject): Buff
   return encode(sequence(toBeSigned, algorithm, bitString(signature)));
 }
 
-export function extension(id: string, value: Der, options: { readonly critical: boolean }): Der {
-  const critical = options.critical ? [primitive(tag.boolean, Buffer.of(0xff))] : [];
-  return sequence(oid(id), ...critical, primitive(tag.octetString, encode(value)));
-}
-
 export function commonName(text: string): Der {
   const attribute = sequence(oid(oids.commonName), primitive(tag.utf8String, Buffer.from(text)));
   return sequence(constructed(tag.set, [attribute]));

@@ -1,8 +1,8 @@
 import { bitString, constructed, oid, primitive, sequence, tag } from '../../mesh/der.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import { spiffeUri } from '../../mesh/identity-name.ts';
-import { clockSkewAllowanceMs, generalName, oids } from '../../mesh/x509.ts';
-import { extension, keyIdentifierOf, signCertificate } from './certificate.ts';
+import { clockSkewAllowanceMs, extension, generalName, oids } from '../../mesh/x509.ts';
+import { keyIdentifierOf, signCertificate } from './certificate.ts';
 import type { CertificateRequest } from './certificate-request.ts';
 import type { Issuer } from './issuer.ts';
 

@@ -1,8 +1,8 @@
 import { X509Certificate, generateKeyPairSync } from 'node:crypto';
 
 import { bitString, primitive, sequence, tag } from '../../mesh/der.ts';
-import { clockSkewAllowanceMs, oids } from '../../mesh/x509.ts';
-import { commonName, extension, keyIdentifierOf, signCertificate } from './certificate.ts';
+import { clockSkewAllowanceMs, extension, oids } from '../../mesh/x509.ts';
+import { commonName, keyIdentifierOf, signCertificate } from './certificate.ts';
 import type { IssuerTexts } from './issuer.ts';
 
 const tenYearsMs = 3650 * 86_400_000;

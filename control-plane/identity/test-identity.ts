@@ -7,8 +7,7 @@ import { join } from 'node:path';
 
 import type { Der } from '../../mesh/der.ts';
 import { bitString, constructed, encode, oid, primitive, sequence, tag } from '../../mesh/der.ts';
-import { oids } from '../../mesh/x509.ts';
-import { extension } from './certificate.ts';
+import { extension, oids } from '../../mesh/x509.ts';
 
 export const mesh = { controlPlaneNamespace: 'weft-system', trustDomain: 'cluster.local' };
 export const webName = 'web.shop.serviceaccount.identity.weft-system.cluster.local';
