@@ -53,11 +53,11 @@ lint: setup
 	tsc
 	eslint --max-warnings 0 .
 	prettier --check --log-level warn .
-	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
+	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'test/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
 
 format: setup
 	prettier --write --log-level warn .
-	clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
+	clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'test/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
 
 test: build lint test-native test-ts kernels
 
@@ -65,6 +65,7 @@ test-native: build
 	@$(MAKE) --no-print-directory -C native/test test
 	@$(MAKE) --no-print-directory -C native/broker test
 	@$(MAKE) --no-print-directory -C cni-plugin test
+	@$(MAKE) --no-print-directory -C test/bpf test
 
 test-ts: build
 	$(NODE) --test --test-concurrency=1 --test-timeout=300000 $$(git ls-files '*.test.ts')
