@@ -21,7 +21,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: setup build/test/foreign.bpf.o build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload addon
+build: setup build/test/foreign.bpf.o build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/layouts addon
 	@$(MAKE) --no-print-directory -C native/broker all
 	@$(MAKE) --no-print-directory -C cni-plugin all
 
@@ -41,6 +41,10 @@ build/test/foreign.bpf.o: test/tools/foreign.bpf.c | setup
 build/tcpload: test/tools/tcpload.c | setup
 	gcc -O2 -Wall -Wextra -Werror -o $@ $<
 
+# Tells tests what the compiler makes of structures that others read or write, too.
+build/layouts: test/bpf/layouts.cc bpf/weft.h native/broker/protocol.h native/core/connection_record.h | setup
+	g++ -std=c++20 -Wall -Wextra -Werror -o $@ $<
+
 addon: setup
 	@node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
 	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j 2
@@ -49,14 +53,14 @@ lint: setup
 	tsc
 	eslint --max-warnings 0 .
 	prettier --check --log-level warn .
-	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
+	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'test/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
 
 generate: setup
 	cd control-plane/proto && $(CURDIR)/node_modules/@bufbuild/buf-linux-x64/bin/buf generate
 
 format: setup
 	prettier --write --log-level warn .
-	clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
+	clang-format -i $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'test/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
 
 test: build lint test-native test-ts kernels
 
@@ -65,6 +69,7 @@ test-native: build
 	@$(MAKE) --no-print-directory -C native/broker test
 	@$(MAKE) --no-print-directory -C native/fuzz test
 	@$(MAKE) --no-print-directory -C cni-plugin test
+	@$(MAKE) --no-print-directory -C test/bpf test
 
 test-ts: build
 	$(NODE) --test --test-concurrency=1 --test-timeout=300000 $$(git ls-files '*.test.ts')

@@ -4,17 +4,18 @@
 
 #include "address.h"
 
-#define IPV4_FRAGMENT_MASK  0x3fff /* more fragments, or an offset */
-#define IPV6_MAX_EXTENSIONS 6
-#define TCP_FLAGS_OFFSET    13
-#define TCP_SYN		    0x02
-#define TCP_ACK		    0x10
+#define IPV4_FRAGMENT_MASK    0x3fff /* more fragments, or an offset */
+#define IPV4_MIN_HEADER_WORDS 5
+#define IPV6_MAX_EXTENSIONS   6
+#define TCP_FLAGS_OFFSET      13
+#define TCP_SYN		      0x02
+#define TCP_ACK		      0x10
 
 enum packet_kind {
 	PACKET_OTHER = 0,
 	PACKET_SYN,    /* opens a TCP connection: SYN without ACK */
-	PACKET_HIDDEN, /* TCP whose flags cannot be seen: a fragment, or behind more extension headers than anybody
-			  needs */
+	PACKET_HIDDEN, /* TCP whose flags cannot be seen: a fragment, behind more extension headers than anybody needs,
+			  or in an IPv4 packet that denies its own header */
 };
 
 struct tcp_tuple {
@@ -43,17 +44,24 @@ static __always_inline enum packet_kind read_tcp(struct __sk_buff *skb, __u32 of
 
 static __always_inline enum packet_kind read_ipv4(struct __sk_buff *skb, struct tcp_tuple *tuple)
 {
-	__u8 header[20];
+	__u8 header[20], words;
 
 	if (load(skb, 0, header, sizeof(header)))
 		return PACKET_OTHER;
 	if (header[9] != IPPROTO_TCP)
 		return PACKET_OTHER;
-	if (((header[6] << 8) | header[7]) & IPV4_FRAGMENT_MASK)
+	words = header[0] & 0x0f;
+	if (words < IPV4_MIN_HEADER_WORDS || ((header[6] << 8) | header[7]) & IPV4_FRAGMENT_MASK)
 		return PACKET_HIDDEN;
 	address_from_ipv4(&tuple->source, *(__be32 *)(header + 12));
 	address_from_ipv4(&tuple->destination, *(__be32 *)(header + 16));
-	return read_tcp(skb, (header[0] & 0x0f) * 4, tuple);
+	return read_tcp(skb, words * 4, tuple);
+}
+
+static __always_inline bool is_ipv6_extension(__u8 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT;
 }
 
 static __always_inline enum packet_kind read_ipv6(struct __sk_buff *skb, struct tcp_tuple *tuple)
@@ -67,12 +75,14 @@ static __always_inline enum packet_kind read_ipv6(struct __sk_buff *skb, struct 
 	for (int i = 0; i < IPV6_MAX_EXTENSIONS; i++) {
 		if (next == IPPROTO_TCP)
 			return read_tcp(skb, offset, tuple);
-		if (next == IPPROTO_FRAGMENT)
-			return PACKET_HIDDEN;
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
+		if (!is_ipv6_extension(next))
 			return PACKET_OTHER;
 		if (load(skb, offset, extension, sizeof(extension)))
 			return PACKET_HIDDEN;
+		/* What the whole begins with counts as its first fragment tells it (RFC 8200, 4.5). */
+		if (next == IPPROTO_FRAGMENT)
+			return extension[0] == IPPROTO_TCP || is_ipv6_extension(extension[0]) ? PACKET_HIDDEN
+											      : PACKET_OTHER;
 		next = extension[0];
 		offset += (extension[1] + 1) * 8;
 	}

@@ -16,10 +16,12 @@ export const messageTypes = {
 
 const roleMain = 1;
 export const maximumAvoidedPorts = 64;
+export const firstListenerPort = 61000;
 
 export const layouts = {
   hello: { size: 12, role: 4, slot: 8 },
-  addPod: { size: 180, pod: 4, workers: 8, ipv6: 12, ipv4Address: 16, ipv6Address: 32, avoidedCount: 48, avoided: 52 },
+  setListenerMap: { size: 4 },
+  addPod: { size: 180, pod: 4, workers: 8, ipv6: 12, ipv4: 16, ipv6Address: 32, avoidedCount: 48, avoided: 52 },
   removePod: { size: 8, pod: 4 },
   prove: { size: 32, pod: 4, deadlineMs: 8, port: 12, destination: 16 },
   drain: { size: 8, graceMs: 4 },
@@ -54,7 +56,7 @@ export function encodeHello(): Buffer {
 }
 
 export function encodeSetListenerMap(): Buffer {
-  return newMessage(messageTypes.setListenerMap, 4);
+  return newMessage(messageTypes.setListenerMap, layouts.setListenerMap.size);
 }
 
 export function encodeAddPod(pod: AddPodMessage): Buffer {
@@ -63,9 +65,9 @@ export function encodeAddPod(pod: AddPodMessage): Buffer {
   message.writeUInt32LE(pod.pod, layout.pod);
   message.writeUInt32LE(pod.workers, layout.workers);
   message.writeUInt32LE(pod.ipv6 === undefined ? 0 : 1, layout.ipv6);
-  if (pod.ipv4) message.set(pod.ipv4, layout.ipv4Address);
+  if (pod.ipv4) message.set(pod.ipv4, layout.ipv4);
   if (pod.ipv6) message.set(pod.ipv6, layout.ipv6Address);
-  const avoided = pod.avoidedPorts.filter((port) => port >= 61000).slice(0, maximumAvoidedPorts);
+  const avoided = pod.avoidedPorts.filter((port) => port >= firstListenerPort).slice(0, maximumAvoidedPorts);
   message.writeUInt32LE(avoided.length, layout.avoidedCount);
   avoided.forEach((port, index) => message.writeUInt16LE(port, layout.avoided + 2 * index));
   return message;
@@ -116,7 +118,7 @@ export function decodeAnswer(message: Buffer): BrokerAnswer | undefined {
           }
         : undefined;
     case messageTypes.drain:
-      return { type: 'drain' };
+      return message.length === layouts.drain.size ? { type: 'drain' } : undefined;
     default:
       return undefined;
   }

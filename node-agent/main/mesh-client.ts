@@ -9,7 +9,8 @@ import { IdentityClient, createControllerTransport } from './directory/controlle
 import { DirectoryClient } from './directory/directory-client.ts';
 import type { ControllerAccess } from './embedded-controller.ts';
 import type { EnrolledPods } from './enrolled-pods.ts';
-import { Identities } from './identity/identities.ts';
+import { NodeIdentities } from './identity/node-identities.ts';
+import type { Credentials } from './identity/credentials.ts';
 import { MeshLink } from './mesh-link.ts';
 
 export interface MeshClientOptions {
@@ -27,7 +28,7 @@ const ticketKeyLifeMs = 6 * 3_600_000;
 export class MeshClient {
   readonly link: MeshLink;
   readonly #directory: DirectoryClient;
-  readonly #identities: Identities;
+  readonly #identities: NodeIdentities;
   readonly #tellWorkers: (message: MessageToWorker) => void;
   #ticketKeys: Uint8Array[] = [randomBytes(ticketKeyBytes)];
   #running: Promise<void> | undefined;
@@ -41,12 +42,12 @@ export class MeshClient {
     });
     const identityClient = new IdentityClient(transport);
     this.#tellWorkers = tellWorkers;
-    this.#identities = new Identities({
+    this.#identities = new NodeIdentities({
       certifier: { certify: async (csr, signal) => identityClient.certify(await access.token(), csr, signal) },
       onCredentials: (credentials) => {
-        tellWorkers({ type: 'credentials', ...credentials });
+        tellWorkers(credentialsMessage(credentials));
       },
-      onProblem,
+      onError: onProblem,
     });
     this.#directory = new DirectoryClient({
       node: config.nodeName,
@@ -95,21 +96,26 @@ export class MeshClient {
     }, ticketKeyLifeMs);
     signal.addEventListener('abort', () => {
       clearInterval(rotation);
-      this.#identities.close();
     });
   }
 
   /** Resolves once what is known is on disk. */
   async ended(): Promise<void> {
     await this.#running;
+    await this.#identities.close();
   }
 
   /** What a worker has to be told before anything else. */
   greetings(): MessageToWorker[] {
     return [
       { type: 'ticket-keys', keys: this.#ticketKeys },
-      ...this.#identities.all().map((credentials) => ({ type: 'credentials' as const, ...credentials })),
+      ...this.#identities.credentials.map(credentialsMessage),
       ...this.link.greetings(),
     ];
   }
+}
+
+function credentialsMessage(credentials: Credentials): MessageToWorker {
+  const { identity, certificates, privateKey, trustAnchors } = credentials;
+  return { type: 'credentials', identity, certificates, privateKey, trustAnchors };
 }
