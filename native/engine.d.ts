@@ -25,6 +25,8 @@ export interface ConnectionRecordLayout {
   readonly peerAddress: 64;
   /** Whom the peer has proven to be: the number of its name; 0: nobody. */
   readonly peerName: 80;
+  /** Of a stream: id of the connection that became its tunnel. */
+  readonly tunnel: 84;
   /**
    * Written by onConnection: 0 refuse (RST), 1 relay to the app with the client's address restored, 2 relay out of the pod, 3 look at
    * the first bytes and ask again, 4 hold until resume(), 5 end the mesh's TLS that was detected, 6 out over a shared connection of

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
 
+import { parseNetwork } from '../mesh/address.ts';
 import { UsageError, findCgroup2, parseConfig, usage } from './config.ts';
 
 const needed = ['--manifests', '/m', '--cgroup', '/c', '--agent-cgroup', '/c/agent'];
@@ -20,6 +21,12 @@ test('defaults', () => {
     nodeName: hostname(),
     ownNamespace: 'weft-system',
     manifests: '/m',
+    controller: undefined,
+    controllerCa: undefined,
+    tokenFile: undefined,
+    trustDomain: 'cluster.local',
+    clusterNetworks: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'].map(parseNetwork),
+    leafLifeMs: 86_400_000,
     runDir: '/run/weft',
     stateDir: '/var/lib/weft',
     pinDir: '/sys/fs/bpf/weft',
@@ -39,6 +46,8 @@ test('defaults', () => {
       pipes: 32,
       pipeBytes: 1024 * 1024,
       logConnections: false,
+      identitySuffix: '.serviceaccount.identity.weft-system.cluster.local',
+      sameNodeMtls: false,
     },
   });
   assert.ok(config.workers >= 2);

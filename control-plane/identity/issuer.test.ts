@@ -32,7 +32,7 @@ function certificate(name: string, key: readonly string[], options: readonly str
 }
 
 const text = (name: string) => openssl.read(name).toString();
-const read = (texts: Partial<IssuerTexts>, at = now) => readIssuer({ ...ours, ...texts }, at);
+const read = (texts: Partial<IssuerTexts>, at = Date.now()) => readIssuer({ ...ours, ...texts }, at);
 function issuerOf(result: Issuer | WeftError): Issuer {
   if (result instanceof WeftError) throw result;
   return result;

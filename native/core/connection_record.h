@@ -75,7 +75,7 @@ struct Decision {
   struct address destination_address;
   uint32_t app_pod;            // kRelayToApp: where the app is; 0: in the pod that was dialled
   uint32_t credentials;        // kAcceptTls, kTunnel: ours
-  uint32_t server_name;        // kTunnel: whom the peer has to prove to be
+  uint32_t expected_name;      // kTunnel: whom the peer has to prove to be
   uint32_t workload;           // kTunnel: no other workload's tunnel is used, whatever its address
   uint32_t detect_timeout_ms;  // kDetect
   uint32_t reserved[3];

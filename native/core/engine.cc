@@ -226,7 +226,7 @@ void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Dec
   auto* relay = Open(new StreamRelay(stream_context_, identity, accepted_us, decision));
   relay->AwaitStream(std::move(client));
   const Endpoint peer{decision.destination_address, static_cast<uint16_t>(decision.destination_port)};
-  const TunnelKey key{identity.pod, decision.workload, decision.credentials, decision.server_name, peer};
+  const TunnelKey key{identity.pod, decision.workload, decision.credentials, decision.expected_name, peer};
   Tunnel*& pooled = tunnel_pool_[key];
   if (pooled != nullptr && pooled->TakesStreams()) return pooled->Open(*relay);
   if (pooled != nullptr) pooled->Retire();
@@ -234,7 +234,7 @@ void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Dec
   tunnels_.PushBack(*tunnel);
   pooled = tunnel;
   tunnel->Open(*relay);
-  tunnel->Connect(identity.pod, peer, credentials->second, std::string(names_.name(decision.server_name)),
+  tunnel->Connect(identity.pod, peer, credentials->second, std::string(names_.name(decision.expected_name)),
                   decision.connect_timeout_ms);
 }
 

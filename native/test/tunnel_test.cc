@@ -42,7 +42,7 @@ struct TwoNodes {
       record.decision.destination_address = peer.address;
       record.decision.destination_port = peer.port;
       record.decision.credentials = client_number;
-      record.decision.server_name = expected_number != 0 ? expected_number : server_number;
+      record.decision.expected_name = expected_number != 0 ? expected_number : server_number;
       record.decision.workload = workload;
     };
     return options;

@@ -77,7 +77,7 @@ const plainPeer: DestinationMessage = {
 test('connections are relayed with the deadlines of their direction', (t) => {
   const { worker, engine } = setUp(t);
   worker.receive(plainPeer);
-  assert.deepEqual(engine.connect({ ...inbound, detected: 3, serverName: 99 }), [1, 300, 5000, 80]);
+  assert.deepEqual(engine.connect({ ...inbound, detected: 3 }), [1, 300, 5000, 80]);
   assert.deepEqual(engine.connect(outbound), [2, 1000, 5000, 443]);
 });
 
@@ -102,8 +102,9 @@ function reportsIn(sent: readonly MessageToMain[]): ConnectionReport[] {
 }
 
 test('finished connections are reported in one batch, each with what became of it', async (t) => {
-  const { engine, sent } = setUp(t);
-  engine.connect(inbound);
+  const { worker, engine, sent } = setUp(t);
+  worker.receive(plainPeer);
+  engine.connect({ ...inbound, detected: 3 });
   engine.connect(outbound);
   engine.end(inbound, { reason: 'finished', bytesToUpstream: 10, bytesToClient: 20, durationMs: 3 });
   engine.end(outbound, { reason: 'refused' });

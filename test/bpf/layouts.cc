@@ -110,10 +110,10 @@ std::string RecordStructures() {
       .Add("identity",
            Structure(sizeof(I), {M(I, id), M(I, pod), M(I, family), M(I, local_port), M(I, remote_port), M(I, origin),
                                  M(I, detected), M(I, server_name), M(I, local_address), M(I, remote_address),
-                                 M(I, peer_address), M(I, peer_name), M(I, reserved)}))
+                                 M(I, peer_address), M(I, peer_name), M(I, tunnel), M(I, reserved)}))
       .Add("decision",
            Structure(sizeof(D), {M(D, action), M(D, connect_timeout_ms), M(D, idle_timeout_ms), M(D, destination_port),
-                                 M(D, destination_address), M(D, app_pod), M(D, credentials), M(D, server_name),
+                                 M(D, destination_address), M(D, app_pod), M(D, credentials), M(D, expected_name),
                                  M(D, workload), M(D, detect_timeout_ms), M(D, reserved)}))
       .Add("outcome", Structure(sizeof(O), {M(O, reason), M(O, error), M(O, bytes_to_upstream), M(O, bytes_to_client),
                                             M(O, duration_ms)}))
@@ -144,6 +144,7 @@ std::string RecordConstants() {
                                   .Add("shutdown", CloseReason::kShutdown)
                                   .Add("error", CloseReason::kError)
                                   .Add("tls-failed", CloseReason::kTlsFailed)
+                                  .Add("tunnel", CloseReason::kTunnel)
                                   .Text();
   return Object().Add("actions", actions).Add("closeReasons", reasons).Text();
 }
