@@ -29,6 +29,7 @@ export class LabObjects {
       namespace,
       labels = {},
       annotations = {},
+      serviceAccount = 'default',
       hostNetwork = false,
       containers = [{ name: 'main' }],
     } = pod.spec;
@@ -43,7 +44,7 @@ export class LabObjects {
         labels: { ...labels, ...changes.labels },
         annotations: { ...annotations, ...changes.annotations },
       },
-      spec: { nodeName: pod.node.name, hostNetwork, containers },
+      spec: { nodeName: pod.node.name, serviceAccountName: serviceAccount, hostNetwork, containers },
       status: {
         phase: running ? 'Running' : 'Pending',
         ...(running && { podIP: pod.addresses[0], podIPs: pod.addresses.map((ip) => ({ ip })) }),

@@ -14,6 +14,7 @@ export interface PodSpec {
   readonly namespace: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly serviceAccount?: string;
   readonly hostNetwork?: boolean;
   readonly containers?: readonly {
     readonly name: string;
