@@ -9,15 +9,19 @@ export interface FoundNetns {
   readonly path: string;
 }
 
+/** How long one look at all processes serves: a namespace's pods join together. */
+const indexLifeMs = 200;
+
 /**
- * Finds the network namespaces of pods that already run: a file in the folder where container runtimes put them, else a process
- * whose cgroup carries the pod's uid. Either counts only if the namespace holds the pod's address, as a process may be passing
- * through and a file's name says nothing.
+ * Finds the network namespaces of pods that already run: that of a process whose cgroup carries the pod's uid, else a file in the folder
+ * where container runtimes put them. Either counts only if the namespace holds the pod's address: a process may be passing through, and
+ * a file's name says nothing. Files come second, as what a crashed sandbox left behind may hold an address that is in use again.
  */
 export class NetnsFinder {
   readonly #native: NativeAddon;
   readonly #folder: string;
   readonly #hostInode: bigint;
+  #index: { readonly madeAt: number; readonly paths: ReadonlyMap<string, readonly string[]> } | undefined;
 
   constructor(native: NativeAddon, folder: string) {
     this.#native = native;
@@ -42,16 +46,27 @@ export class NetnsFinder {
     return undefined;
   }
 
+  /** The path is one that outlives the pod's processes, where there is one. */
   find(podUid: string, addresses: readonly Uint8Array[]): FoundNetns | undefined {
-    for (const path of this.#files()) {
+    const files = this.#files();
+    for (const path of this.#namespacesOf(podUid)) {
       const found = this.open(path, addresses);
-      if (found !== undefined) return found;
+      if (found === undefined) continue;
+      const inode = inodeOf(path);
+      return { ...found, path: files.find((file) => inode !== undefined && inodeOf(file) === inode) ?? path };
     }
-    for (const path of processNamespaces(podUid)) {
+    for (const path of files) {
       const found = this.open(path, addresses);
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  #namespacesOf(podUid: string): readonly string[] {
+    const now = performance.now();
+    if (this.#index === undefined || now - this.#index.madeAt > indexLifeMs)
+      this.#index = { madeAt: now, paths: namespacesByPodUid() };
+    return this.#index.paths.get(podUid) ?? [];
   }
 
   #files(): string[] {
@@ -63,17 +78,33 @@ export class NetnsFinder {
   }
 }
 
-/** systemd's cgroup driver writes the uid with underscores. */
-function* processNamespaces(podUid: string): Generator<string> {
-  const spellings = [podUid, podUid.replaceAll('-', '_')];
+function namespacesByPodUid(): Map<string, string[]> {
+  const paths = new Map<string, string[]>();
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
-    let cgroups: string;
-    try {
-      cgroups = readFileSync(`/proc/${name}/cgroup`, 'utf8');
-    } catch {
-      continue;
-    }
-    if (spellings.some((spelling) => cgroups.includes(`pod${spelling}`))) yield `/proc/${name}/ns/net`;
+    const uid = podUidOf(name);
+    if (uid === undefined) continue;
+    const known = paths.get(uid);
+    if (known === undefined) paths.set(uid, [`/proc/${name}/ns/net`]);
+    else known.push(`/proc/${name}/ns/net`);
+  }
+  return paths;
+}
+
+/** systemd's cgroup driver writes the uid with underscores. */
+function podUidOf(process: string): string | undefined {
+  try {
+    const [, uid] = /pod([0-9a-f][0-9a-f_-]{7,63})/.exec(readFileSync(`/proc/${process}/cgroup`, 'utf8')) ?? [];
+    return uid?.replaceAll('_', '-');
+  } catch {
+    return undefined; // it has ended
+  }
+}
+
+function inodeOf(path: string): bigint | undefined {
+  try {
+    return statSync(path, { bigint: true }).ino;
+  } catch {
+    return undefined;
   }
 }

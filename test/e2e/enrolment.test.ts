@@ -27,11 +27,12 @@ describe('enrolment', () => {
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
         { name: 'plain' },
+        { name: 'outside' },
       ],
     });
     node = lab.node('a');
     agent = await LabAgent.start(node);
-    outsider = await lab.node('b').addPod({ name: 'outsider', namespace: 'plain' });
+    outsider = await lab.node('b').addPod({ name: 'outsider', namespace: 'outside' });
     await whoami(outsider, '0.0.0.0', 8080);
     await echo(outsider, 9000);
   });
@@ -183,5 +184,5 @@ test('a lab that is killed is taken down all the same', async () => {
     process.kill(process.pid, 'SIGKILL');`;
   await run([process.execPath, '--input-type=module', '-e', script]);
   const { leftovers } = await import('../lab/teardown.ts');
-  await waitUntil(() => leftovers(name).length === 0, 10_000, 'nothing is left');
+  await waitUntil(() => leftovers(name).length === 0, 30_000, 'nothing is left');
 });

@@ -78,6 +78,7 @@ describe('survival', () => {
   });
 
   test('the main process is killed: workers go on, a new main takes over without an enrolment by hand', async () => {
+    assert.deepEqual((await churn(server, outsider.ipv4, 9000, 10, 1, 0)).errors, {}, 'the destination is known');
     process.kill(agent.pid, 'SIGKILL');
     await agent.exited();
     const meanwhile = await churn(outsider, server.ipv4, 9000, 1000, 16, 0);
