@@ -23,7 +23,7 @@ export interface ConnectionRecordLayout {
   readonly remoteAddress: 48;
   /** Of the TCP connection that a stream came by; else as remoteAddress. */
   readonly peerAddress: 64;
-  /** Whom the peer has proven to be: the number of its name; 0: nobody. */
+  /** Whom the peer has proven to be, or has to (expectedName): the number of its name; 0: nobody. */
   readonly peerName: 80;
   /** Of a stream: id of the connection that became its tunnel. */
   readonly tunnel: 84;
@@ -44,12 +44,14 @@ export interface ConnectionRecordLayout {
   readonly appPod: 128;
   /** Actions 5 and 6: number of the credentials that we show. */
   readonly credentials: 132;
-  /** Action 6: whom the peer has to prove to be, by number. */
+  /** Action 6: whom the peer has to prove to be, by number. Action 1 in another pod: who that is. */
   readonly expectedName: 136;
   /** Action 6: no other workload's tunnel is used, whatever its address. */
   readonly workload: 140;
   /** Action 3 */
   readonly detectTimeoutMs: 144;
+  /** Action 0 after a ClientHello: the number of a TLS alert to answer with, or 0. */
+  readonly alert: 148;
   /** Read by onClose: index into CloseReason. */
   readonly reason: 160;
   /** Of a system call; where the reason is 'tls-failed', index into TlsFailure. */
@@ -124,6 +126,8 @@ export interface Engine {
   setCredentials(identity: number, credentials: Credentials): void;
   /** Of 80 random bytes each. The first one encrypts session tickets, all decrypt. */
   setTicketKeys(keys: readonly Uint8Array[]): void;
+  /** @returns the name of a number that intern() or a record gave */
+  nameOf(number: number): string;
   /** Whom the ClientHello that was classified last asks for. */
   serverName(): string;
   /** Decides on a connection that was held, by what stands in the record. False: it has ended meanwhile. */

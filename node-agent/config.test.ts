@@ -26,6 +26,7 @@ test('defaults', () => {
     tokenFile: undefined,
     trustDomain: 'cluster.local',
     clusterNetworks: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'].map(parseNetwork),
+    admin: { host: '0.0.0.0', port: 4191 },
     leafLifeMs: 86_400_000,
     runDir: '/run/weft',
     stateDir: '/var/lib/weft',

@@ -21,6 +21,11 @@ export interface RelayConfig {
   readonly sameNodeMtls: boolean;
 }
 
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface AgentConfig {
   readonly nodeName: string;
   readonly ownNamespace: string;
@@ -32,6 +37,7 @@ export interface AgentConfig {
   readonly trustDomain: string;
   readonly clusterNetworks: readonly Network[];
   readonly leafLifeMs: number;
+  readonly admin: ListenAddress;
   readonly runDir: string;
   readonly stateDir: string;
   readonly pinDir: string;
@@ -91,6 +97,7 @@ const flags = {
   'same-node': { value: 'HOW', fallback: 'fused', help: 'fused or mtls: between pods of this node' },
   'leaf-life': { value: 'TIME', fallback: '24h', help: 'of certificates, where the controller runs in this process' },
   'run-dir': { value: 'DIR', fallback: '/run/weft', help: 'sockets and state that end with the boot' },
+  admin: { value: 'HOST:PORT', fallback: '0.0.0.0:4191', help: 'where /live, /ready and /metrics are served' },
   'state-dir': { value: 'DIR', fallback: '/var/lib/weft', help: 'state that survives a reboot' },
   'pin-dir': { value: 'DIR', fallback: '/sys/fs/bpf/weft', help: 'where programs and maps are pinned' },
   'netns-dir': { value: 'DIR', fallback: '/run/netns', help: "where runtimes keep pods' network namespaces" },
@@ -142,6 +149,7 @@ export function parseConfig(args: readonly string[], environment: Environment = 
     tokenFile: read('token-file', (text) => (text === '' ? undefined : text)),
     trustDomain: read('trust-domain', nonEmpty),
     clusterNetworks: read('cluster-networks', (text) => text.split(',').map((part) => parseNetwork(part.trim()))),
+    admin: read('admin', parseListenAddress),
     leafLifeMs: read('leaf-life', parseDuration),
     runDir: read('run-dir', nonEmpty),
     stateDir: read('state-dir', nonEmpty),
@@ -214,6 +222,14 @@ function fallbackOf({ fallback }: Flag): string | undefined {
 function nonEmpty(text: string): string {
   if (text === '') throw new RangeError('it is empty');
   return text;
+}
+
+/** IPv6 in brackets. */
+function parseListenAddress(text: string): ListenAddress {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined || Number(port) > 65535) throw new RangeError(`"${text}" is not HOST:PORT`);
+  return { host, port: Number(port) };
 }
 
 function integer(minimum: number, maximum: number): (text: string) => number {

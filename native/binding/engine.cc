@@ -76,6 +76,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     wrapper->Start(options);
     Nan::SetMethod(object, "statistics", Statistics);
     Nan::SetMethod(object, "intern", Intern);
+    Nan::SetMethod(object, "nameOf", NameOf);
     Nan::SetMethod(object, "setCredentials", SetCredentials);
     Nan::SetMethod(object, "setTicketKeys", SetTicketKeys);
     Nan::SetMethod(object, "serverName", ServerName);
@@ -222,6 +223,14 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
   // intern(name: string): number
   static NAN_METHOD(Intern) {
     Guarded([&] { info.GetReturnValue().Set(Self(info).Open().Intern(*Nan::Utf8String(info[0]))); });
+  }
+
+  // nameOf(number: number): string
+  static NAN_METHOD(NameOf) {
+    Guarded([&] {
+      const std::string name(Self(info).Open().NameOf(Nan::To<uint32_t>(info[0]).FromMaybe(0)));
+      info.GetReturnValue().Set(Nan::New(name).ToLocalChecked());
+    });
   }
 
   // setCredentials(identity: number, credentials: Credentials): void

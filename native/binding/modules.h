@@ -7,5 +7,6 @@ namespace weft::binding {
 NAN_MODULE_INIT(InitCapture);
 NAN_MODULE_INIT(InitBrokerClient);
 NAN_MODULE_INIT(InitEngine);
+NAN_MODULE_INIT(InitSharedMemory);
 
 }  // namespace weft::binding

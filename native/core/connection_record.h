@@ -9,7 +9,7 @@
 namespace weft::core {
 
 enum class Action : uint32_t {
-  kRefuse = 0,
+  kRefuse = 0,      // with RST; where an alert is given, with that TLS alert and FIN
   kRelayToApp = 1,  // dial the app in its own pod, with the client's address restored
   kRelayOut = 2,    // dial from the client's pod
   kDetect = 3,      // look at the first bytes, then ask again
@@ -61,7 +61,7 @@ struct Identity {
   struct address local_address;
   struct address remote_address;
   struct address peer_address;  // of the TCP connection that a stream came by
-  uint32_t peer_name;           // who the peer has proven to be; 0: nobody
+  uint32_t peer_name;           // who the peer has proven to be, or has to; 0: nobody
   uint32_t tunnel;              // of a stream: id of the connection that became its tunnel
   uint32_t reserved[2];
 };
@@ -75,10 +75,11 @@ struct Decision {
   struct address destination_address;
   uint32_t app_pod;            // kRelayToApp: where the app is; 0: in the pod that was dialled
   uint32_t credentials;        // kAcceptTls, kTunnel: ours
-  uint32_t expected_name;      // kTunnel: whom the peer has to prove to be
+  uint32_t expected_name;      // kTunnel: whom the peer has to prove to be; kRelayToApp in another pod: who that is
   uint32_t workload;           // kTunnel: no other workload's tunnel is used, whatever its address
   uint32_t detect_timeout_ms;  // kDetect
-  uint32_t reserved[3];
+  uint32_t alert;              // kRefuse of a ClientHello: a TLS alert's number, or 0
+  uint32_t reserved[2];
 };
 
 // Read by OnClose.

@@ -163,7 +163,10 @@ void Engine::Decide(const Identity& identity, int64_t accepted_us, Descriptor cl
   Act(identity, accepted_us, Decision(record_.decision), std::move(client));
 }
 
-void Engine::Act(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
+void Engine::Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
+  if (decision.action == Action::kTunnel || decision.action == Action::kRelayToApp) {
+    identity.peer_name = decision.expected_name;
+  }
   switch (decision.action) {
     case Action::kRelayToApp:
     case Action::kRelayOut:
@@ -185,7 +188,9 @@ void Engine::Act(const Identity& identity, int64_t accepted_us, const Decision& 
     case Action::kTunnel:
       return OpenTunnel(identity, accepted_us, decision, std::move(client));
     case Action::kRefuse:
-      break;
+      if (decision.alert == 0) break;
+      return Open(new Pending(pending_context_, identity, accepted_us, std::move(client)))
+          ->EndWithAlert(static_cast<uint8_t>(decision.alert));
   }
   Refuse(identity, accepted_us, std::move(client), CloseReason::kRefused, 0);
 }

@@ -109,7 +109,7 @@ class Engine final : private BrokerEvents,
   void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
-  void Act(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
+  void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);
 
   Pod* Find(uint32_t id);

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -67,11 +68,26 @@ void Pending::Classified(Detected detected) {
   context_.classifier.Classified(*this);
 }
 
+void Pending::EndWithAlert(uint8_t alert) {
+  if (!client_) return;
+  // Bytes left unread would turn the FIN into a RST, which may overtake the alert.
+  const ssize_t size = recv(client_.get(), context_.buffer.data(), context_.buffer.size(), MSG_DONTWAIT);
+  const std::array<uint8_t, 7> record = {21, 3, 3, 0, 2, 2, alert};  // alert, of TLS 1.2 on the wire, fatal
+  if (size <= 0 || send(client_.get(), record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    return Close(CloseReason::kRefused, 0);
+  }
+  Finish(CloseReason::kRefused, 0);
+}
+
 void Pending::Close(CloseReason reason, int error) {
   if (!client_) return;
+  ResetOnClose(client_.get());
+  Finish(reason, error);
+}
+
+void Pending::Finish(CloseReason reason, int error) {
   reason_ = reason;
   error_ = error;
-  ResetOnClose(client_.get());
   TakeSocket();
   context_.owner.Closed(*this);
 }

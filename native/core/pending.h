@@ -40,6 +40,8 @@ class Pending final : public Connection, private Watcher, private Timer {
   Descriptor TakeSocket();
   // Ends it with RST.
   void End(CloseReason reason, int error) { Close(reason, error); }
+  // Answers its ClientHello with a fatal alert (RFC 8446, 6), and ends it with FIN.
+  void EndWithAlert(uint8_t alert);
 
   void ShutDown() override { Close(CloseReason::kShutdown, 0); }
   Outcome outcome() const override;
@@ -49,6 +51,7 @@ class Pending final : public Connection, private Watcher, private Timer {
   void Expired() override;
   void Classified(Detected detected);
   void Close(CloseReason reason, int error);
+  void Finish(CloseReason reason, int error);
 
   const PendingContext& context_;
   Descriptor client_;

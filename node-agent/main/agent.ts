@@ -6,6 +6,10 @@ import type { Capture } from '../../native/capture.d.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
+import type { AgentStatus } from '../metrics/agent-status.ts';
+import { createRegistries } from '../metrics/exposition.ts';
+import { seriesMemoryBytes } from '../metrics/series-memory.ts';
+import { AdminServer } from './admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
 import { CaptureProof } from './capture-proof.ts';
@@ -47,6 +51,8 @@ export class Agent {
   readonly #generation: string;
   readonly #proof: CaptureProof;
   readonly #enrolment: Enrolment;
+  readonly #admin: AdminServer;
+  #hasStarted = false;
   #broker: Broker;
   #cni: CniServer | undefined;
   #mesh: MeshClient | undefined;
@@ -67,10 +73,22 @@ export class Agent {
     this.#broker = broker;
     this.#generation = generation;
     this.#pods = new EnrolledPods(join(config.runDir, 'pods.json'));
+    const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
+    this.#admin = new AdminServer({
+      registries: createRegistries(
+        metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
+        () => this.#status(),
+      ),
+      status: () => this.#status(),
+      onError: (error) => {
+        log.error({ error }, 'the admin server failed');
+      },
+    });
     this.#workers = new WorkerSupervisor({
       count: config.workers,
       worker: { ...config.relay, brokerPath: brokerPath(generation), uid: config.workerUid },
       clientsMap: capture.clientsMap,
+      metrics,
       greetings: () => this.#greetings(),
       onMessage: (message) => {
         this.#onWorkerMessage(message);
@@ -119,6 +137,7 @@ export class Agent {
     let agent: Agent | undefined = undefined;
     const broker = await startBroker(config, native, generation, capture, () => agent?.onBrokerLost());
     agent = new Agent(config, log, native, capture, broker, generation);
+    await agent.#admin.listen(config.admin.host, config.admin.port);
     const source = new ManifestSource(config.manifests);
     const mesh = await agent.#connect(source);
     agent.#workers.start();
@@ -126,6 +145,7 @@ export class Agent {
     for (const pod of agent.#pods.values()) mesh.link.joined(pod);
     mesh.start(agent.#stop.signal);
     await agent.#serve(source);
+    agent.#hasStarted = true;
     return agent;
   }
 
@@ -230,6 +250,7 @@ export class Agent {
   async shutdown(): Promise<void> {
     this.#stop.abort();
     await this.#cni?.close();
+    await this.#admin.close();
     this.#workers.abandon();
     this.#broker.drain(0);
     await this.#workers.stop();
@@ -253,6 +274,18 @@ export class Agent {
         process.exitCode = 1;
         process.kill(process.pid, 'SIGTERM');
       });
+  }
+
+  #status(): AgentStatus {
+    const { isDirectoryConnected = false, knowsMesh = false, identities } = this.#mesh?.status ?? {};
+    return {
+      hasStarted: this.#hasStarted,
+      pods: this.#pods.values().length,
+      workers: this.#workers.counts(),
+      isDirectoryConnected,
+      knowsMesh,
+      identities: identities ?? { isReady: false, identities: [], clockSkewMs: undefined, clockError: undefined },
+    };
   }
 
   #greetings(): MessageToWorker[] {

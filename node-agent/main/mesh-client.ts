@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import type { WeftError } from '../../mesh/errors.ts';
 import type { AgentConfig } from '../config.ts';
+import type { AgentStatus } from '../metrics/agent-status.ts';
 import type { MessageToWorker } from '../worker/messages.ts';
 import { IdentityClient, createControllerTransport } from './directory/controller.ts';
 import { DirectoryClient } from './directory/directory-client.ts';
@@ -103,6 +104,11 @@ export class MeshClient {
   async ended(): Promise<void> {
     await this.#running;
     await this.#identities.close();
+  }
+
+  get status(): Pick<AgentStatus, 'isDirectoryConnected' | 'knowsMesh' | 'identities'> {
+    const { isConnected, knowsMesh } = this.#directory;
+    return { isDirectoryConnected: isConnected, knowsMesh, identities: this.#identities.status };
   }
 
   /** What a worker has to be told before anything else. */

@@ -19,6 +19,9 @@ export interface NativeAddon {
   closeDescriptor(descriptor: number): void;
   connectBroker(path: string, onMessage: (message: Buffer) => void, onClose: () => void): BrokerConnection;
   createEngine(options: EngineOptions): Engine;
+  /** @returns a descriptor of memory that a child can inherit */
+  createSharedMemory(bytes: number): number;
+  mapSharedMemory(descriptor: number): ArrayBuffer;
 }
 
 /** WEFT_ADDON names another build of the addon: tests run the agent with the sanitizers' or with a later version's. */

@@ -55,6 +55,7 @@ function start(t: TestContext, changed: Partial<SupervisorOptions> = {}, script 
       sameNodeMtls: false,
     },
     clientsMap: map,
+    metrics: [map, map],
     greetings: () => [],
     onMessage: (message) => messages.push(message),
     log: { debug: note, info: note, warn: note, error: note } as unknown as Logger,

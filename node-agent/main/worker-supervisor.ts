@@ -6,13 +6,17 @@ import type { MessageToMain, MessageToWorker, WorkerOptions } from '../worker/me
 import { readMessageToMain } from '../worker/messages.ts';
 import { RestartBackoff } from './worker-supervisor-backoff.ts';
 
-const inheritedMapDescriptor = 4; // after the standard ones and the IPC channel
+// After the standard ones and the IPC channel.
+const inheritedMap = 4;
+const inheritedMetrics = 5;
 
 export interface SupervisorOptions {
   readonly count: number;
-  readonly worker: Omit<WorkerOptions, 'slot' | 'clientsMap'>;
+  readonly worker: Omit<WorkerOptions, 'slot' | 'clientsMap' | 'metricsMemory'>;
   /** Descriptor of the clients map, which workers inherit; -1 where clients are not restored. */
   readonly clientsMap: number;
+  /** Descriptors of the memory that each worker counts in, by slot; a successor counts on in it. */
+  readonly metrics: readonly number[];
   /** What a successor must be told before anything else. */
   readonly greetings: () => readonly MessageToWorker[];
   readonly onMessage: (message: MessageToMain) => void;
@@ -83,15 +87,23 @@ export class WorkerSupervisor {
   }
 
   #spawn(slot: Slot): void {
-    const { worker, clientsMap, greetings, script } = this.#options;
+    const { worker, clientsMap, metrics, greetings, script } = this.#options;
     const options: WorkerOptions = {
       ...worker,
       slot: slot.number,
-      clientsMap: clientsMap < 0 ? -1 : inheritedMapDescriptor,
+      clientsMap: clientsMap < 0 ? -1 : inheritedMap,
+      metricsMemory: inheritedMetrics,
     };
     const path = script ?? new URL('../worker/main.ts', import.meta.url).pathname;
     const child = spawn(process.execPath, [path, JSON.stringify(options)], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', clientsMap < 0 ? 'ignore' : clientsMap],
+      stdio: [
+        'ignore',
+        'inherit',
+        'inherit',
+        'ipc',
+        clientsMap < 0 ? 'ignore' : clientsMap,
+        metrics[slot.number] ?? 'ignore',
+      ],
       serialization: 'advanced',
       detached: true,
     });

@@ -19,7 +19,7 @@ export class ConnectionLog {
     this.#send = send;
   }
 
-  add(record: ConnectionRecord, direction: Direction, pod: WorkerPod): void {
+  add(record: ConnectionRecord, direction: Direction, pod: WorkerPod, peer: string): void {
     this.#flushSoon();
     if (this.#reports.length >= capacity) {
       this.#dropped++;
@@ -30,6 +30,7 @@ export class ConnectionLog {
       direction,
       client: endpoint(record.remoteAddress, record.remotePort),
       destination: endpoint(record.localAddress, record.localPort),
+      peer,
       decision: record.reason === 'refused' ? 'refused' : 'relayed',
       reason: record.reason,
       errno: record.errno,

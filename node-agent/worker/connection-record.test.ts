@@ -27,11 +27,15 @@ const deadlines = { connectTimeoutMs: 1000, idleTimeoutMs: 60_000 };
 test('a decision is written where the engine reads it', () => {
   const record = new ConnectionRecord();
   writeConnection(record.buffer, { pod: 3, local: ['fd00::7', 8443], remote: ['fd00::1', 40000] });
-  record.relay(actions.relayOut, record.localAddress, record.localPort, deadlines, 4);
+  record.relay(actions.relayOut, record.localAddress, record.localPort, deadlines);
   const view = new DataView(record.buffer);
   assert.deepEqual([96, 100, 104, 108].map((offset) => view.getUint32(offset, true)), [2, 1000, 60_000, 8443]); // prettier-ignore
   assert.equal(formatAddress(new Uint8Array(record.buffer, 112, 16)), 'fd00::7');
-  assert.equal(view.getUint32(128, true), 4);
+  record.relayToPod({ address: parseAddress('10.0.0.9'), port: 81, identity: 3, localPod: 4 }, deadlines);
+  assert.deepEqual(
+    [96, 108, 128, 136].map((offset) => view.getUint32(offset, true)),
+    [1, 81, 4, 3],
+  );
   record.tunnel({ address: parseAddress('10.0.0.8'), port: 80, identity: 5, workload: 6 }, 7, deadlines);
   assert.deepEqual(
     [96, 128, 132, 136, 140].map((offset) => view.getUint32(offset, true)),
@@ -39,8 +43,8 @@ test('a decision is written where the engine reads it', () => {
   );
   record.detect(250);
   assert.deepEqual([view.getUint32(96, true), view.getUint32(144, true)], [3, 250]);
-  record.refuse();
-  assert.equal(view.getUint32(96, true), 0);
+  record.refuse(112);
+  assert.deepEqual([view.getUint32(96, true), view.getUint32(148, true)], [0, 112]);
 });
 
 test("close reasons are numbered as the engine's", () => {

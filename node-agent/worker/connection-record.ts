@@ -11,6 +11,14 @@ export interface Deadlines {
   readonly idleTimeoutMs: number;
 }
 
+export interface LocalEndpoint {
+  readonly address: Address;
+  readonly port: number;
+  readonly identity: number;
+  /** Id of the enrolled pod. */
+  readonly localPod: number;
+}
+
 export interface TunnelEndpoint {
   readonly address: Address;
   readonly port: number;
@@ -78,8 +86,10 @@ export class ConnectionRecord {
     return this.#words[20] ?? 0;
   }
 
-  refuse(): void {
+  /** @param alert after a ClientHello: a TLS alert's number, 0 for RST */
+  refuse(alert = 0): void {
     this.#words[24] = actions.refuse;
+    this.#words[37] = alert;
   }
 
   detect(timeoutMs: number): void {
@@ -97,14 +107,21 @@ export class ConnectionRecord {
     this.#words[33] = credentials;
   }
 
-  /** @param appPod where the app is, 0: in the pod that was dialled */
-  relay(action: Action, address: Address, port: number, deadlines: Deadlines, appPod = 0): void {
+  relay(action: Action, address: Address, port: number, deadlines: Deadlines): void {
     this.#words[24] = action;
     this.#words[25] = deadlines.connectTimeoutMs;
     this.#words[26] = deadlines.idleTimeoutMs;
     this.#words[27] = port;
     this.destinationAddress.set(address);
-    this.#words[32] = appPod;
+    this.#words[32] = 0;
+    this.#words[34] = 0;
+  }
+
+  /** To the app of another pod of this node. */
+  relayToPod(endpoint: LocalEndpoint, deadlines: Deadlines): void {
+    this.relay(actions.relayToApp, endpoint.address, endpoint.port, deadlines);
+    this.#words[32] = endpoint.localPod;
+    this.#words[34] = endpoint.identity;
   }
 
   tunnel(endpoint: TunnelEndpoint, credentials: number, deadlines: Deadlines): void {

@@ -15,6 +15,9 @@ export const detections = { nothing: 0, plaintext: 1, timeout: 2, tls: 3, invali
 export type InboundDecision = 'wait' | 'wait-identity' | 'detect' | 'terminate' | 'relay' | 'downgrade' | 'wrong-name';
 
 export interface InboundConnection extends Connection {
+  readonly id: number;
+  /** Number of the identity that the peer has proven. */
+  readonly peerName: number;
   readonly detected: number;
   /** The name that a ClientHello asks for; empty without one. */
   readonly askedFor: string;
@@ -59,7 +62,10 @@ export interface ClaimedClient extends Connection {
 }
 
 /** Undefined: believed. Else why not. */
-export function refuseClaim(claim: ClaimedClient, pod: WorkerPod): string | undefined {
+export function refuseClaim(
+  claim: ClaimedClient,
+  pod: WorkerPod,
+): 'destination' | 'client-address' | 'loopback' | 'own-address' | undefined {
   const own = isIPv4(claim.localAddress) ? pod.ipv4 : pod.ipv6;
   if (!addressesEqual(claim.localAddress, own)) return 'destination';
   if (!addressesEqual(claim.remoteAddress, claim.peerAddress)) return 'client-address';

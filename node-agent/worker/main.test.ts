@@ -14,6 +14,7 @@ import { capabilitiesIn } from './privileges.ts';
 
 /** Stands for the addon: an engine that keeps the process alive and has a connection that proves the worker's answer. */
 const fakeAddon = `
+exports.mapSharedMemory = () => new ArrayBuffer(16 + 4096 * 512);
 exports.createEngine = (options) => {
   const alive = setInterval(() => {}, 1000);
   const words = new Uint32Array(options.record);
@@ -35,6 +36,7 @@ function startWorker(t: TestContext): ChildProcess {
     brokerPath: '/nowhere',
     uid: 2102,
     clientsMap: -1,
+    metricsMemory: 4,
     pipes: 8,
     pipeBytes: 65536,
     outboundConnectTimeoutMs: 1000,

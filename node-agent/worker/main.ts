@@ -23,6 +23,7 @@ const send: SendToMain = (message) => {
 const worker = new Worker({
   options,
   createEngine: (engineOptions) => native.createEngine(engineOptions),
+  metricsMemory: native.mapSharedMemory(options.metricsMemory),
   send,
   exit: () => process.exit(0),
 });

@@ -75,6 +75,8 @@ export interface ConnectionReport {
   readonly direction: Direction;
   readonly client: string;
   readonly destination: string;
+  /** Identity at the other end; empty where it is none of the mesh. */
+  readonly peer: string;
   readonly decision: 'relayed' | 'refused';
   readonly reason: CloseReason;
   readonly errno: number;
@@ -90,6 +92,8 @@ export interface WorkerOptions {
   readonly uid: number;
   /** Descriptor of the clients map, inherited. */
   readonly clientsMap: number;
+  /** Descriptor of the memory for metrics, inherited. */
+  readonly metricsMemory: number;
   readonly pipes: number;
   readonly pipeBytes: number;
   readonly outboundConnectTimeoutMs: number;
@@ -128,7 +132,7 @@ export function readMessageToMain(message: unknown): MessageToMain | undefined {
   }
 }
 
-const reportTexts = ['pod', 'client', 'destination', 'reason'] as const;
+const reportTexts = ['pod', 'client', 'destination', 'peer', 'reason'] as const;
 const reportNumbers = ['errno', 'bytesToUpstream', 'bytesToClient', 'durationMs'] as const;
 
 function isReport(value: unknown): value is ConnectionReport {

@@ -1,9 +1,9 @@
 import type { Address } from '../../mesh/address.ts';
 import { formatAddress, parseAddress } from '../../mesh/address.ts';
 import type { Engine } from '../../native/engine.d.ts';
+import type { ConnectionMetrics, Protection, Refusal } from './connection-metrics.ts';
 import type { ConnectionRecord, Deadlines } from './connection-record.ts';
 import { actions } from './connection-record.ts';
-import type { Connection } from './decide.ts';
 import { directionOf, guard } from './decide.ts';
 import type { Endpoint, Key } from './destinations.ts';
 import { Destinations, keyOf } from './destinations.ts';
@@ -22,6 +22,9 @@ const sourceTimeoutMs = 1000;
 /** As Linkerd's: whoever says nothing for so long waits for the server to speak. */
 const detectTimeoutMs = 10_000;
 
+/** RFC 8446, 6.2 */
+const unrecognizedName = 112;
+
 const origins = { captured: 0, tunnel: 1, tls: 2 } as const;
 
 export interface PolicyDependencies {
@@ -29,6 +32,7 @@ export interface PolicyDependencies {
   readonly engine: Engine;
   readonly record: ConnectionRecord;
   readonly proofs: ProofReports;
+  readonly metrics: ConnectionMetrics;
   readonly resolve: (address: string, port: number) => void;
 }
 
@@ -68,12 +72,16 @@ export class Policy {
     const direction = directionOf(record, pod);
     const guarded = guard(record, direction, pod);
     if (guarded !== undefined) {
-      if (guarded === 'proof') proofs.arrived(pod.id, direction, record.remotePort);
-      record.refuse();
+      if (guarded === 'proof') {
+        proofs.arrived(pod.id, direction, record.remotePort);
+        record.refuse();
+      } else {
+        this.#refuse(direction, pod, 'guard');
+      }
       return;
     }
     if (record.origin === origins.tls) {
-      this.#relayToApp(record, 0);
+      this.#relayToApp(this.#shown, pod, 'mutualTls');
       return;
     }
     const missing = this.#tryToDecide(this.#shown, direction, pod);
@@ -103,22 +111,23 @@ export class Policy {
   }
 
   /** The connection has ended; it may have been held. */
-  ended(id: number): void {
-    this.#waiting.forget(id);
+  ended(id: number, direction: Direction, pod: WorkerPod): void {
+    if (this.#waiting.forget(id)) this.#with.metrics.refused(direction, pod, 'unresolved');
   }
 
   /** A stream of a peer's tunnel: the peer says where it comes from and goes to. */
   #decideStream(pod: WorkerPod): void {
     const { record } = this.#with;
-    if (refuseClaim(record, pod) !== undefined || guard(record, 'inbound', pod) !== undefined) record.refuse();
-    else this.#relayToApp(record, 0);
+    const fault = refuseClaim(record, pod) ?? (guard(record, 'inbound', pod) && 'guard');
+    if (fault === undefined) this.#relayToApp(this.#shown, pod, 'mutualTls');
+    else this.#refuse('inbound', pod, fault);
   }
 
   #hold(missing: Missing, direction: Direction, pod: WorkerPod): void {
     const { record } = this.#with;
     const place = this.#waiting.add(snapshot(this.#shown, record.id, direction, pod), missing.key);
     if (place === undefined) {
-      record.refuse();
+      this.#refuse(direction, pod, 'not-waited-for');
       return;
     }
     if (place === 'first') missing.ask?.();
@@ -139,33 +148,37 @@ export class Policy {
     return direction === 'outbound' ? this.#decideOutbound(connection, pod) : this.#decideInbound(connection, pod);
   }
 
-  #decideOutbound(connection: Connection, pod: WorkerPod): Missing | undefined {
-    const { record } = this.#with;
-    const { localAddress, localPort } = connection;
+  #decideOutbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
+    const { record, metrics } = this.#with;
+    const { id, localAddress, localPort } = connection;
     const decision = decideOutbound(this.#destinations.get(localAddress, localPort));
     switch (decision) {
       case 'wait':
         return this.#missing(localAddress, localPort);
       case 'refuse':
-        record.refuse();
+        this.#refuse('outbound', pod, 'no-endpoint');
         return undefined;
       case 'direct':
         record.relay(actions.relayOut, localAddress, localPort, this.#outbound);
+        metrics.opened(id, 'outbound', pod, 'plaintextToOutside', 0);
         return undefined;
     }
-    return this.#send(decision, pod);
+    return this.#send(id, decision, pod);
   }
 
-  #send(endpoint: Endpoint, pod: WorkerPod): Missing | undefined {
-    const { record, options } = this.#with;
+  #send(id: number, endpoint: Endpoint, pod: WorkerPod): Missing | undefined {
+    const { record, options, metrics } = this.#with;
     if (endpoint.meshed !== true) {
       record.relay(actions.relayOut, endpoint.address, endpoint.port, this.#outbound);
+      metrics.opened(id, 'outbound', pod, 'plaintextToOutside', 0);
     } else if (endpoint.localPod !== 0 && !options.sameNodeMtls) {
-      record.relay(actions.relayToApp, endpoint.address, endpoint.port, this.#inbound, endpoint.localPod);
+      record.relayToPod(endpoint, this.#inbound);
+      metrics.opened(id, 'outbound', pod, 'sameNode', endpoint.identity);
     } else if (!this.#credentials.has(pod.identity)) {
       return { key: credentialsKey(pod.identity) };
     } else {
       record.tunnel(endpoint, pod.identity, this.#outbound);
+      metrics.opened(id, 'outbound', pod, 'mutualTls', endpoint.identity);
     }
     return undefined;
   }
@@ -187,17 +200,34 @@ export class Policy {
         record.acceptTls(pod.identity);
         break;
       case 'relay':
-        this.#relayToApp(connection, 0);
+        this.#relayToApp(
+          connection,
+          pod,
+          connection.detected === detections.tls ? 'passthrough' : 'plaintextFromOutside',
+        );
         break;
       case 'downgrade':
+        this.#refuse('inbound', pod, 'downgrade');
+        break;
       case 'wrong-name':
-        record.refuse();
+        this.#refuse('inbound', pod, 'wrong-name', unrecognizedName);
     }
     return undefined;
   }
 
-  #relayToApp({ localAddress, localPort }: Connection, appPod: number): void {
-    this.#with.record.relay(actions.relayToApp, localAddress, localPort, this.#inbound, appPod);
+  #relayToApp(
+    { id, peerName, localAddress, localPort }: InboundConnection,
+    pod: WorkerPod,
+    protection: Protection,
+  ): void {
+    const { record, metrics } = this.#with;
+    record.relay(actions.relayToApp, localAddress, localPort, this.#inbound);
+    metrics.opened(id, 'inbound', pod, protection, peerName);
+  }
+
+  #refuse(direction: Direction, pod: WorkerPod, reason: Refusal, alert = 0): void {
+    this.#with.record.refuse(alert);
+    this.#with.metrics.refused(direction, pod, reason);
   }
 
   /** Plaintext of strangers is allowed, so a directory that does not answer must not keep them out. */
@@ -237,11 +267,12 @@ function credentialsKey(identity: number): Key {
 
 /** The record shows the next connection when this one's turn comes. */
 function snapshot(shown: InboundConnection, id: number, direction: Direction, pod: WorkerPod): WaitingConnection {
-  const { detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
+  const { peerName, detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
   return {
     id,
     pod,
     direction,
+    peerName,
     detected,
     askedFor,
     localAddress: localAddress.slice(),
@@ -272,6 +303,12 @@ class ShownConnection implements InboundConnection {
   }
   get remotePort(): number {
     return this.#record.remotePort;
+  }
+  get id(): number {
+    return this.#record.id;
+  }
+  get peerName(): number {
+    return this.#record.peerName;
   }
   get detected(): number {
     return this.#record.detected;

@@ -39,6 +39,9 @@ export class FakeEngine implements Engine {
     const known = this.names.indexOf(name);
     return known < 0 ? this.names.push(name) : known + 1;
   }
+  nameOf(number: number): string {
+    return this.names[number - 1] ?? '';
+  }
   setCredentials(identity: number): void {
     this.credentials.push(identity);
   }

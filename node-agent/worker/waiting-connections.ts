@@ -7,7 +7,6 @@ const maximumWaiting = 4096;
 
 /** A connection that the engine holds until main has answered. */
 export interface WaitingConnection extends InboundConnection {
-  readonly id: number;
   readonly pod: WorkerPod;
   readonly direction: Direction;
 }
@@ -42,13 +41,14 @@ export class WaitingConnections {
     return connections;
   }
 
-  /** A connection that has ended. */
-  forget(id: number): void {
+  /** A connection that has ended. Returns whether it waited. */
+  forget(id: number): boolean {
     const key = this.#keys.get(id);
-    if (key === undefined) return;
+    if (key === undefined) return false;
     this.#keys.delete(id);
     const others = this.#byKey.get(key);
     others?.delete(id);
     if (others?.size === 0) this.#byKey.delete(key);
+    return true;
   }
 }

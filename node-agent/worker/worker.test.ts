@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { parseAddress } from '../../mesh/address.ts';
+import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import type { ConnectionReport, DestinationMessage, MessageToMain, WorkerOptions } from './messages.ts';
 import { readMessageToMain } from './messages.ts';
 import type { TestConnection } from './test-connection.ts';
@@ -15,6 +16,7 @@ const options: WorkerOptions = {
   brokerPath: '/nowhere',
   uid: 2102,
   clientsMap: -1,
+  metricsMemory: -1,
   pipes: 8,
   pipeBytes: 65536,
   outboundConnectTimeoutMs: 1000,
@@ -45,6 +47,7 @@ function setUp(t: TestContext, changed: Partial<WorkerOptions> = {}): SetUp {
       engines.push(engine);
       return engine;
     },
+    metricsMemory: new ArrayBuffer(seriesMemoryBytes),
     send: (message) => {
       assert.deepEqual(readMessageToMain(message), message, 'main must be able to read it');
       if (set.mainTakes) sent.push(message);
@@ -117,6 +120,7 @@ test('finished connections are reported in one batch, each with what became of i
     direction: 'inbound',
     client: '10.0.0.9:40000',
     destination: '10.0.0.7:80',
+    peer: '',
     decision: 'relayed',
     reason: 'finished',
     errno: 0,

@@ -1,5 +1,6 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
+import { ConnectionMetrics } from './connection-metrics.ts';
 import { ConnectionRecord } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
@@ -11,6 +12,8 @@ import { ProofReports } from './proof-reports.ts';
 export interface WorkerDependencies {
   readonly options: WorkerOptions;
   readonly createEngine: (options: EngineOptions) => Engine;
+  /** Of seriesMemoryBytes, which main reads. */
+  readonly metricsMemory: ArrayBuffer;
   readonly send: SendToMain;
   readonly exit: () => void;
 }
@@ -22,6 +25,7 @@ export class Worker {
   readonly #pods = new WorkerPods(() => performance.now());
   readonly #engine: Engine;
   readonly #policy: Policy;
+  readonly #metrics: ConnectionMetrics;
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
   readonly #drain: Drain;
@@ -58,9 +62,11 @@ export class Worker {
       },
     });
     this.#engine = engine;
+    this.#metrics = new ConnectionMetrics(dependencies.metricsMemory, engine);
     this.#policy = new Policy({
       options,
       engine,
+      metrics: this.#metrics,
       record: this.#record,
       proofs: this.#proofs,
       resolve: (address, port) => void send({ type: 'resolve', address, port }),
@@ -130,11 +136,13 @@ export class Worker {
 
   #onClose(): void {
     const record = this.#record;
-    this.#policy.ended(record.id);
     const pod = this.#pods.get(record.pod);
     if (pod === undefined) return;
     pod.connections--;
-    this.#log?.add(record, directionOf(record, pod), pod);
+    const direction = directionOf(record, pod);
+    this.#policy.ended(record.id, direction, pod);
+    this.#metrics.ended(record, direction, pod);
+    this.#log?.add(record, direction, pod, record.peerName === 0 ? '' : this.#engine.nameOf(record.peerName));
     this.#tellIfDrained(pod.id);
   }
 

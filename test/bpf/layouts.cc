@@ -114,7 +114,7 @@ std::string RecordStructures() {
       .Add("decision",
            Structure(sizeof(D), {M(D, action), M(D, connect_timeout_ms), M(D, idle_timeout_ms), M(D, destination_port),
                                  M(D, destination_address), M(D, app_pod), M(D, credentials), M(D, expected_name),
-                                 M(D, workload), M(D, detect_timeout_ms), M(D, reserved)}))
+                                 M(D, workload), M(D, detect_timeout_ms), M(D, alert), M(D, reserved)}))
       .Add("outcome", Structure(sizeof(O), {M(O, reason), M(O, error), M(O, bytes_to_upstream), M(O, bytes_to_client),
                                             M(O, duration_ms)}))
       .Add("record", Structure(sizeof(R), {M(R, identity), M(R, decision), M(R, outcome)}))

@@ -85,6 +85,11 @@ export class DirectoryClient {
     return this.#isConnected;
   }
 
+  /** Something is known: of the controller, or of an earlier run. */
+  get knowsMesh(): boolean {
+    return this.#epoch !== '';
+  }
+
   get workloads(): ReadonlyMap<string, OwnWorkload> {
     return this.#workloads;
   }

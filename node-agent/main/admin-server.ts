@@ -1,0 +1,90 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+
+import type { AgentStatus } from '../metrics/agent-status.ts';
+import { reasonsNotReady } from '../metrics/agent-status.ts';
+import type { Registries } from '../metrics/exposition.ts';
+
+const requestTimeoutMs = 10_000;
+const compress = promisify(gzip);
+
+export interface AdminServerOptions {
+  readonly registries: Registries;
+  readonly status: () => AgentStatus;
+  readonly onError: (error: unknown) => void;
+}
+
+/** `/live`, `/ready` and `/metrics`, with the answers of Linkerd's proxy on the same port. */
+export class AdminServer {
+  readonly #options: AdminServerOptions;
+  readonly #server: Server;
+
+  constructor(options: AdminServerOptions) {
+    this.#options = options;
+    this.#server = createServer({ requestTimeout: requestTimeoutMs, maxHeaderSize: 16_384 }, (request, response) => {
+      this.#answer(request, response).catch((error: unknown) => {
+        options.onError(error);
+        response.destroy();
+      });
+    });
+    this.#server.maxConnections = 64;
+    this.#server.on('error', options.onError);
+  }
+
+  /** Resolves to the port. */
+  async listen(host: string, port: number): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    this.#server.once('error', reject);
+    this.#server.listen({ host, port, reusePort: true }, () => resolve(undefined)); // an agent that takes over listens beside the old one
+    await promise;
+    this.#server.off('error', reject);
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [path] = (request.url ?? '').split('?');
+    const handler = path === undefined ? undefined : this.#handlers[path];
+    if (handler === undefined) return void response.writeHead(404).end();
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return void response.writeHead(405, { allow: 'GET, HEAD' }).end();
+    await handler(request, response);
+  }
+
+  readonly #handlers: Readonly<
+    Record<string, (request: IncomingMessage, response: ServerResponse) => Promise<void> | void>
+  > = {
+    '/live': (_, response) => {
+      sendText(response, 200, 'live\n');
+    },
+    '/ready': (_, response) => {
+      const reasons = reasonsNotReady(this.#options.status());
+      if (reasons.length === 0) sendText(response, 200, 'ready\n');
+      else sendText(response, 503, `${reasons.join('\n')}\n`);
+    },
+    '/metrics': async (request, response) => {
+      await this.#sendMetrics(request, response);
+    },
+  };
+
+  async #sendMetrics({ headers }: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { text: plain, openMetrics } = this.#options.registries;
+    const registry = headers.accept?.includes('application/openmetrics-text') === true ? openMetrics : plain;
+    const text = await registry.metrics();
+    response.setHeader('content-type', registry.contentType);
+    if (headers['accept-encoding']?.includes('gzip') !== true) return void response.end(text);
+    response.setHeader('content-encoding', 'gzip');
+    response.end(await compress(text));
+  }
+}
+
+function sendText(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(text);
+}
