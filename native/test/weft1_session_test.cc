@@ -251,15 +251,17 @@ TEST("weft/1: a stream may be reset while its DATA arrives") {
   CHECK_EQUAL(pair.client.TakeEvents(), "reset 1 RESET");
 }
 
-TEST("weft/1: a stream that waits for room may be reset, by itself or by another that got room") {
+TEST("weft/1: a stream that waits for room may be reset or finished, and is not told of room") {
   Pair pair;
   Stream& first = pair.Open();
   Stream& second = pair.Open();
   Stream& third = pair.Open();
-  for (Stream* const stream : {&first, &second, &third}) pair.client.Write(*stream, Buffer(kInitialWindow));
+  Stream& fourth = pair.Open();
+  for (Stream* const stream : {&first, &second, &third, &fourth}) pair.client.Write(*stream, Buffer(kInitialWindow));
   pair.client.session.Reset(second, ErrorCode::kReset);
+  pair.client.session.Finish(third);
   pair.client.Take();
-  CHECK_EQUAL(pair.client.TakeEvents(), "room 1, room 3");
+  CHECK_EQUAL(pair.client.TakeEvents(), "room 1, room 4");
 }
 
 TEST("weft/1: after GOAWAY what is open goes on, what is opened is refused") {

@@ -131,7 +131,9 @@ void Session::Consumed(Stream& stream, size_t bytes, int64_t now_us) {
 }
 
 void Session::Finish(Stream& stream) {
-  if (!std::exchange(stream.finished_, true)) Put(FrameType::kFin, stream.id_, 0);
+  if (std::exchange(stream.finished_, true)) return;
+  stream.Unlink();  // it needs no room any more
+  Put(FrameType::kFin, stream.id_, 0);
 }
 
 void Session::Reset(Stream& stream, ErrorCode code) {
