@@ -45,8 +45,8 @@ enum class ErrorCode : uint32_t {
   kFlowControl = 4,  // more data than the window, or more window than there may be
   kFrameSize = 5,
   kVersion = 6,
-  kTooManyStreams = 7,
-  kFlood = 8,  // control frames without end
+  kTooManyStreams = 7,  // of a stream: it is one too many
+  kFlood = 8,           // control frames without end, or answers that are not read
 };
 
 struct Header {

@@ -9,10 +9,14 @@ namespace {
 
 constexpr size_t kHighWater = 512 * 1024;  // of the output
 constexpr size_t kLowWater = 256 * 1024;
-// What one stream may have in the output: a stream waits for this much of each other one at most.
+// Above both what all streams may have there and what they can need for control: the peer does not read.
+constexpr size_t kMostOutput = 2 * kHighWater;
+constexpr size_t kMostOutputToOpen = kHighWater + 2 * kMaxPayload;  // more than DATA alone makes
+// What one stream may add to the output in a round: a stream waits for twice as much of each other one at most.
 constexpr uint32_t kMostOfOneStream = kMaxPayload;
-constexpr uint32_t kLeastReserved = 1;
-constexpr uint32_t kMostControlFrames = 100'000;
+// Control frames cost their sender nothing, so it may send 100,000 a second, and as many at once.
+constexpr int64_t kControlFrameUs = 10;
+constexpr int64_t kControlBurstUs = 1'000'000;
 constexpr uint32_t kPeerStreamsBeforeHello = 256;
 // Who uses up a window faster than this could do with a larger one.
 constexpr int64_t kFastUs = 50'000;
@@ -37,11 +41,21 @@ std::byte* Session::Put(FrameType type, uint32_t stream, uint32_t length) {
 
 void Session::Written(size_t bytes) {
   output_.Written(bytes);
-  if (output_.empty()) round_++;
+  // A round ends when all is written that was there at its beginning.
+  round_left_ -= std::min(bytes, round_left_);
+  if (round_left_ == 0) {
+    round_++;
+    round_left_ = output_.size();
+  }
   if (output_.size() > kLowWater) return;
   List<Stream, Stream> waiting;
   waiting.Append(waiting_);
-  while (!waiting.empty()) events_.OnRoom(waiting.PopFront());
+  serves_waiting_ = true;
+  while (!waiting.empty() && output_.size() < kHighWater) events_.OnRoom(waiting.PopFront());
+  serves_waiting_ = false;
+  // Who had no turn comes before those who had and wait again.
+  waiting.Append(waiting_);
+  waiting_.Append(waiting);
 }
 
 Stream* Session::Find(uint32_t id) {
@@ -52,6 +66,11 @@ Stream* Session::Find(uint32_t id) {
 void Session::Remove(Stream& stream) {
   windows_ -= stream.window_;
   streams_.erase(stream.id_);
+}
+
+bool Session::can_open() const {
+  return !ended_ && !going_away_ && streams_.size() < peer_max_streams_ && last_stream_ < UINT32_MAX &&
+         output_.size() < kMostOutputToOpen;
 }
 
 Stream* Session::Open(const OpenRequest& request) {
@@ -75,7 +94,8 @@ std::span<std::byte> Session::Reserve(Stream& stream) {
   const uint32_t share = kMostOfOneStream - std::min(stream.queued_, kMostOfOneStream);
   const uint32_t room = std::min({stream.send_window_, share, kMaxPayload});
   if (stream.send_window_ == 0) return {};
-  if (room < kLeastReserved || output_.size() >= kHighWater) {
+  const bool overtakes = !serves_waiting_ && !waiting_.empty() && output_.size() > kLowWater;
+  if (room == 0 || overtakes || output_.size() >= kHighWater) {
     if (!stream.linked()) waiting_.PushBack(stream);
     return {};
   }
@@ -111,7 +131,9 @@ void Session::Consumed(Stream& stream, size_t bytes, int64_t now_us) {
 }
 
 void Session::Finish(Stream& stream) {
-  if (!std::exchange(stream.finished_, true)) Put(FrameType::kFin, stream.id_, 0);
+  if (std::exchange(stream.finished_, true)) return;
+  stream.Unlink();  // it needs no room any more
+  Put(FrameType::kFin, stream.id_, 0);
 }
 
 void Session::Reset(Stream& stream, ErrorCode code) {
@@ -119,8 +141,9 @@ void Session::Reset(Stream& stream, ErrorCode code) {
   Remove(stream);
 }
 
-ErrorCode Session::Receive(std::span<const std::byte> bytes, int64_t /*now_us*/) {
-  while (!bytes.empty()) {
+ErrorCode Session::Receive(std::span<const std::byte> bytes, int64_t now_us) {
+  now_us_ = now_us;
+  while (!bytes.empty() && !ended_) {
     if (in_payload_ && header_.type == FrameType::kData) {
       const size_t part = std::min<size_t>(payload_left_, bytes.size());
       // A stream that was reset here may still get what was under way.
@@ -147,6 +170,7 @@ ErrorCode Session::Receive(std::span<const std::byte> bytes, int64_t /*now_us*/)
 ErrorCode Session::Begin(const Header& header) {
   header_ = header;
   if (!greeted_ && header.type != FrameType::kHello) return ErrorCode::kProtocol;
+  if (output_.size() > kMostOutput) return ErrorCode::kFlood;
   uint32_t length;
   switch (header.type) {
     case FrameType::kHello:
@@ -174,7 +198,6 @@ ErrorCode Session::Begin(const Header& header) {
     case FrameType::kData: {
       if (header.length == 0 || header.length > kMaxPayload) return ErrorCode::kFrameSize;
       if (header.stream == 0 || header.stream > last_stream_) return ErrorCode::kProtocol;
-      control_frames_ = 0;
       if (Stream* stream = Find(header.stream)) {
         if (stream->peer_finished_) return ErrorCode::kProtocol;
         if (header.length > stream->receive_window_) return ErrorCode::kFlowControl;
@@ -193,8 +216,10 @@ ErrorCode Session::Begin(const Header& header) {
   return length == 0 ? HandleControl() : ErrorCode::kNone;
 }
 
-// Without data between them, and answers that the peer does not read, control frames are only a way to keep us busy.
-bool Session::IsFlood() { return ++control_frames_ > kMostControlFrames || output_.size() > 2 * kHighWater; }
+bool Session::IsFlood() {
+  control_due_us_ = std::max(control_due_us_, now_us_) + kControlFrameUs;
+  return control_due_us_ - now_us_ > kControlBurstUs;
+}
 
 ErrorCode Session::HandleControl() {
   in_payload_ = false;
@@ -244,10 +269,12 @@ ErrorCode Session::HandleHello() {
 
 ErrorCode Session::HandleOpen(uint32_t id) {
   if (role_ != Role::kServer || id <= last_stream_) return ErrorCode::kProtocol;
-  if (streams_.size() >= std::max(limits_.max_streams, kPeerStreamsBeforeHello)) return ErrorCode::kTooManyStreams;
   last_stream_ = id;
-  if (gone_away_) {
-    WriteU32(Put(FrameType::kReset, id, kResetBytes), static_cast<uint32_t>(ErrorCode::kRefused));
+  // The client cannot know how many there are: a stream counts here until its last bytes have been consumed.
+  const bool too_many = streams_.size() >= std::max(limits_.max_streams, kPeerStreamsBeforeHello);
+  if (gone_away_ || too_many) {
+    const ErrorCode code = gone_away_ ? ErrorCode::kRefused : ErrorCode::kTooManyStreams;
+    WriteU32(Put(FrameType::kReset, id, kResetBytes), static_cast<uint32_t>(code));
     return ErrorCode::kNone;
   }
   const OpenRequest request = ReadOpen(partial_);

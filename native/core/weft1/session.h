@@ -16,8 +16,8 @@ namespace weft::core::weft1 {
 enum class Role : uint8_t { kClient, kServer };
 
 struct Limits {
-  uint32_t max_streams = 1024;      // that the peer may have open at once
-  uint64_t max_windows = 32 << 20;  // of all streams together
+  uint32_t max_streams = 256;       // that the peer may have open at once; a server takes 256 at least
+  uint64_t max_windows = 32 << 20;  // of all streams together: none grows beyond
 };
 
 class Session;
@@ -57,7 +57,7 @@ class SessionEvents {
   virtual void OnReset(Stream& stream, ErrorCode code) = 0;
   // The peer serves no stream that is opened from now on.
   virtual void OnGoAway() = 0;
-  // There is something to send where nothing was.
+  // There is something to send where nothing was. It is not complete yet: nothing of the session may be called.
   virtual void OnOutput() = 0;
 
  protected:
@@ -77,10 +77,10 @@ class Session {
   void Written(size_t bytes);
   void FreeMemory() { output_.Free(); }
 
-  // Of a client. Null: as many streams are open as may be, or the peer goes away.
+  // Of a client. Null: as many streams are open as may be, the peer goes away, or it does not read.
   Stream* Open(const OpenRequest& request);
   size_t open_streams() const { return streams_.size(); }
-  bool can_open() const { return !going_away_ && streams_.size() < peer_max_streams_ && last_stream_ < UINT32_MAX; }
+  bool can_open() const;
   // Of a server: what is opened from now on is refused.
   void GoAway();
 
@@ -95,12 +95,14 @@ class Session {
   // Either ends the use of a stream, which is gone then: of one that both sides have finished, or of any.
   void Release(Stream& stream) { Remove(stream); }
   void Reset(Stream& stream, ErrorCode code);
-  // The connection is over: every stream is shown once more, and gone.
+  // The connection is over: every stream is shown once more, and gone. Those not shown yet may be ended meanwhile.
   template <typename Visit>
   void EndAll(Visit visit) {
-    const auto streams = std::move(streams_);
-    streams_.clear();
-    for (const auto& [id, stream] : streams) visit(*stream);
+    ended_ = true;
+    while (!streams_.empty()) {
+      const auto shown = streams_.extract(streams_.begin());
+      visit(*shown.mapped());
+    }
   }
 
  private:
@@ -123,7 +125,10 @@ class Session {
   uint64_t windows_ = 0;
   uint32_t last_stream_ = 0;  // opened
   uint32_t peer_max_streams_;
-  uint32_t round_ = 0;  // counts how often the output was empty
+  uint32_t round_ = 0;          // of shares in the output
+  size_t round_left_ = 0;       // of the output, to be written in this round
+  int64_t now_us_ = 0;          // of the last Receive()
+  int64_t control_due_us_ = 0;  // when the control frames that came would be due at the rate allowed
 
   std::byte partial_[kMaxControlBytes];  // of a header, or of a control frame's payload
   uint32_t partial_bytes_ = 0;
@@ -133,7 +138,8 @@ class Session {
   bool greeted_ = false;
   bool going_away_ = false;
   bool gone_away_ = false;
-  uint32_t control_frames_ = 0;  // since data came
+  bool ended_ = false;
+  bool serves_waiting_ = false;
 };
 
 }  // namespace weft::core::weft1
