@@ -6,6 +6,11 @@ export function labFolder(lab: string): string {
   return `/run/weft-lab/${lab}`;
 }
 
+/** What `exec` has to know of a lab that another process holds. */
+export function labState(lab: string): string {
+  return `${labFolder(lab)}/lab.json`;
+}
+
 export function labPrefix(lab: string): string {
   return `weft-${lab}-`;
 }
