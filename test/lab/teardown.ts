@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { run } from './command.ts';
 import { labCgroup, labFolder, labPrefix } from './layout.ts';
+import { removeContainers } from './podman.ts';
 
 const killDeadlineMs = 5000;
 
@@ -19,6 +20,7 @@ export async function takeDown(lab: string): Promise<void> {
 /** Takes a lab down by its name alone, whatever state it is in and whoever made it. */
 export async function teardown(lab: string): Promise<void> {
   await killProcesses(() => processesBelow(labCgroup(lab)));
+  await removeContainers(lab);
   for (const name of netnsOf(lab)) await run(['ip', 'netns', 'del', name]);
   for (const name of pinsOf(lab)) rmSync(join('/sys/fs/bpf', name), { recursive: true, force: true });
   await removeCgroups(labCgroup(lab));
