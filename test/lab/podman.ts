@@ -101,7 +101,8 @@ async function callPodman(
   const hide = `if [ -d ${hybridCgroup2} ]; then mount --make-private ${hybridCgroup2} && mount --bind /dev/null ${hybridCgroup2}/cgroup.controllers || exit; fi; exec "$@"`;
   const storage = ['root', 'runroot', 'tmpdir'].flatMap((name) => [`--${name}`, join(folder, name)]);
   const command = ['unshare', '--mount', '--propagation=unchanged', 'sh', '-c', hide, 'sh', 'podman', ...storage];
-  return run(inNamespaceAndCgroup(netns, cgroup, [...command, '--storage-driver=vfs', ...args]), {
+  const more = ['--storage-driver=vfs', `--runtime-flag=root=${join(folder, 'crun')}`];
+  return run(inNamespaceAndCgroup(netns, cgroup, [...command, ...more, ...args]), {
     ...options,
     env: { ...process.env, ...options.env, CONTAINERS_CONF: join(folder, 'containers.conf') },
   });
