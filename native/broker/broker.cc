@@ -21,6 +21,7 @@ namespace {
 constexpr int kMaximumPeers = 128;
 constexpr int kOrphanedAfterMs = 10000;
 constexpr size_t kMaximumProofs = 64;
+constexpr int kNobody = -1;
 
 // Garbage of a peer cuts the peer off: a message is taken only with exactly the size and the descriptors that its type
 // has.
@@ -208,7 +209,10 @@ int Broker::OpenPod(const AddPod& request, Descriptor netns) {
   const auto known = pods_.find(request.pod);
   if (known != pods_.end() && known->second.netns_inode == identity.st_ino &&
       known->second.listeners.size() == request.workers) {
-    return PutIntoMap(known->second) ? 0 : errno;
+    if (PutIntoMap(known->second)) return 0;
+    const int error = errno;
+    RemovePod(request.pod);
+    return error;
   }
   if (known != pods_.end()) RemovePod(request.pod);
   if (pods_.size() >= WEFT_MAX_PODS) return ENOSPC;
@@ -316,8 +320,12 @@ void Broker::ForEachWorker(Visit visit) {
 
 void Broker::RemoveBrokenPeers() {
   std::erase_if(peers_, [this](const auto& entry) {
-    if (entry.second->broken) Watch(entry.first, 0, EPOLL_CTL_DEL);  // likewise
-    return entry.second->broken;
+    if (!entry.second->broken) return false;
+    Watch(entry.first, 0, EPOLL_CTL_DEL);  // likewise
+    // The next peer may get the same descriptor.
+    for (auto& [result, proof] : proofs_)
+      if (proof.peer == entry.first) proof.peer = kNobody;
+    return true;
   });
 }
 

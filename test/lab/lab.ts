@@ -8,7 +8,7 @@ import { labCgroup, labFolder, labPrefix } from './layout.ts';
 import { LabNode } from './node.ts';
 import type { NamespaceSpec } from './objects.ts';
 import { LabObjects } from './objects.ts';
-import { leftovers, teardown } from './teardown.ts';
+import { leftovers, teardown, watchdogScript } from './teardown.ts';
 
 export interface LabOptions {
   /** Labs of different names can run at once. At most 10 characters. */
@@ -24,6 +24,10 @@ export interface LabOptions {
 
 let count = 0;
 
+export function isLabName(name: string): boolean {
+  return /^[a-z0-9]{1,10}$/.test(name);
+}
+
 /** A cluster out of network namespaces. It ends with the process that made it, also when that is killed. */
 export class Lab {
   readonly name: string;
@@ -35,12 +39,11 @@ export class Lab {
 
   private constructor(options: LabOptions) {
     this.name = options.name ?? `${process.pid}x${count++}`;
-    if (!/^[a-z0-9]{1,10}$/.test(this.name))
-      throw new Error(`a lab's name has 1 to 10 letters and digits: "${this.name}"`);
+    if (!isLabName(this.name)) throw new Error(`a lab's name has 1 to 10 letters and digits: "${this.name}"`);
     this.dualStack = options.dualStack ?? true;
     this.cgroup = labCgroup(this.name);
     mkdirSync(labFolder(this.name), { recursive: true });
-    this.#watchdog = spawn(process.execPath, [new URL('watchdog.ts', import.meta.url).pathname, this.name], {
+    this.#watchdog = spawn(process.execPath, [watchdogScript, this.name], {
       stdio: ['pipe', 'ignore', 'inherit'],
       detached: true,
     });

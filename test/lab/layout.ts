@@ -1,9 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Where Debian's containernetworking-plugins are. */
+export const debianPlugins = '/usr/lib/cni';
+
 /** Where everything of a lab lies. All names carry the lab's, so that teardown needs nothing else. */
 export function labFolder(lab: string): string {
   return `/run/weft-lab/${lab}`;
+}
+
+/** What `exec` has to know of a lab that another process holds. */
+export function labState(lab: string): string {
+  return `${labFolder(lab)}/lab.json`;
 }
 
 export function labPrefix(lab: string): string {

@@ -8,11 +8,9 @@ import { CniRuntime } from './cni-runtime.ts';
 import type { CommandOptions, CommandResult } from './command.ts';
 import { must, run } from './command.ts';
 import type { Lab } from './lab.ts';
-import { labFolder, labPrefix, nodeNetns, nodePins } from './layout.ts';
+import { debianPlugins, labFolder, labPrefix, nodeNetns, nodePins } from './layout.ts';
 import { inNamespaceAndCgroup, LabPod, withoutAddressDetection } from './pod.ts';
 import type { PodSpec } from './pod.ts';
-
-const debianPlugins = '/usr/lib/cni';
 
 /** A node: a network namespace with a pod range, routed to the others over one bridge, and folders and cgroups of its own. */
 export class LabNode {
@@ -26,6 +24,7 @@ export class LabNode {
   readonly kubeletCgroup: string;
   readonly agentCgroup: string;
   readonly pins: string;
+  readonly network: CniNetwork;
   readonly cni: CniRuntime;
   readonly pods: LabPod[] = [];
 
@@ -40,7 +39,8 @@ export class LabNode {
     this.kubeletCgroup = join(this.cgroup, 'kubelet');
     this.agentCgroup = join(this.cgroup, 'agent');
     this.pins = nodePins(lab.name, name);
-    this.cni = new CniRuntime(this.#network(meshPlugin), this.netns, debianPlugins);
+    this.network = this.#network(meshPlugin);
+    this.cni = new CniRuntime(this.network, this.netns, debianPlugins);
   }
 
   get runDir(): string {

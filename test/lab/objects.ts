@@ -23,6 +23,11 @@ export class LabObjects {
     this.#write(`namespace-${spec.name}`, { apiVersion: 'v1', kind: 'Namespace', metadata: { ...spec } });
   }
 
+  /** Of any other kind, as it is. */
+  setObject(name: string, object: unknown): void {
+    this.#write(name, object);
+  }
+
   setPod(pod: LabPod, changes: { labels?: Record<string, string>; annotations?: Record<string, string> } = {}): void {
     const {
       name,

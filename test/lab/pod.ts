@@ -18,7 +18,7 @@ export interface PodSpec {
   readonly hostNetwork?: boolean;
   readonly containers?: readonly {
     readonly name: string;
-    readonly ports?: readonly { readonly containerPort: number }[];
+    readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
   }[];
 }
 

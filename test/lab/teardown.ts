@@ -4,12 +4,23 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { run } from './command.ts';
 import { labCgroup, labFolder, labPrefix } from './layout.ts';
+import { removeContainers } from './podman.ts';
 
 const killDeadlineMs = 5000;
 
+export const watchdogScript = new URL('watchdog.ts', import.meta.url).pathname;
+
+/** As teardown, for a lab that another process may hold: the watchdog of that one must not come in between, or find the next lab of the name. */
+export async function takeDown(lab: string): Promise<void> {
+  await killProcesses(() => processesBelow(labCgroup(lab)));
+  await killProcesses(() => watchdogsOf(lab));
+  await teardown(lab);
+}
+
 /** Takes a lab down by its name alone, whatever state it is in and whoever made it. */
 export async function teardown(lab: string): Promise<void> {
-  await killProcesses(labCgroup(lab));
+  await killProcesses(() => processesBelow(labCgroup(lab)));
+  await removeContainers(lab);
   for (const name of netnsOf(lab)) await run(['ip', 'netns', 'del', name]);
   for (const name of pinsOf(lab)) rmSync(join('/sys/fs/bpf', name), { recursive: true, force: true });
   await removeCgroups(labCgroup(lab));
@@ -34,13 +45,13 @@ function pinsOf(lab: string): string[] {
   return readdirSync('/sys/fs/bpf').filter((name) => name.startsWith(`weft-lab-${lab}-`));
 }
 
-/** Only processes in the lab's own cgroups are killed: a pid alone may be somebody else's by now. */
-async function killProcesses(cgroup: string): Promise<void> {
+/** Asks again before every round: a pid alone may be somebody else's by now. */
+async function killProcesses(find: () => number[]): Promise<void> {
   const deadline = performance.now() + killDeadlineMs;
   for (;;) {
-    const pids = processesBelow(cgroup);
+    const pids = find();
     if (pids.length === 0) return;
-    if (performance.now() > deadline) throw new Error(`processes ${pids.join(', ')} of ${cgroup} do not end`);
+    if (performance.now() > deadline) throw new Error(`processes ${pids.join(', ')} do not end`);
     for (const pid of pids) {
       try {
         process.kill(pid, 'SIGKILL');
@@ -50,6 +61,18 @@ async function killProcesses(cgroup: string): Promise<void> {
     }
     await delay(20);
   }
+}
+
+function watchdogsOf(lab: string): number[] {
+  const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return processes.map(Number).filter((pid) => {
+    try {
+      const [, script, name] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return script === watchdogScript && name === lab;
+    } catch {
+      return false; // it has just ended
+    }
+  });
 }
 
 function processesBelow(cgroup: string): number[] {

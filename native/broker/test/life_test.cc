@@ -89,6 +89,40 @@ TEST("a prover holds nothing of the broker's peers") {
   CHECK(std::chrono::steady_clock::now() - begin < milliseconds(250));
 }
 
+// A new peer may have the place of the one that asked.
+TEST("the answer to a main that has gone reaches nobody else") {
+  RunningBroker broker;
+  std::optional<Peer> main(broker.Main());
+  const PodNetns pod;
+  AddPodTo(*main, 7, pod);
+  sockaddr_in full{};
+  socklen_t size = sizeof full;
+  full.sin_family = AF_INET;
+  full.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  // One connection fills its queue, so the handshake of the next one has to wait.
+  const auto [listener, client] = pod.Inside([&] {
+    std::pair ends(Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+                   Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    const auto address = reinterpret_cast<sockaddr*>(&full);
+    if (bind(ends.first.get(), address, size) != 0 || listen(ends.first.get(), 0) != 0 ||
+        getsockname(ends.first.get(), address, &size) != 0 || connect(ends.second.get(), address, size) != 0)
+      throw std::runtime_error("no listener with a full queue");
+    return ends;
+  });
+  Prove slow = ProveMessage(7, ntohs(full.sin_port));
+  slow.deadline_ms = 300;
+  const Cgroup cgroup;
+  const int processes = cgroup.processes.get();
+  const int before = broker.Descriptors();
+  main->Send(slow, std::span(&processes, 1));
+  EVENTUALLY(broker.Descriptors() == before + 1);
+  main.reset();
+  EVENTUALLY(broker.Descriptors() == before);
+  Peer worker = broker.Worker(0);
+  worker.ExpectMessage(Type::kListener);
+  CHECK(worker.IsSilent(milliseconds(600)));
+}
+
 TEST("draining: everybody is told, listeners serve for the grace period, and the broker ends with its last worker") {
   RunningBroker broker;
   Peer main = broker.Main();

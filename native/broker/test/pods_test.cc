@@ -151,5 +151,23 @@ TEST("the same pod again keeps its listeners, in another namespace it gets new o
   CHECK_EQUAL(ConnectTo(pod, AF_INET, port), ECONNREFUSED);
 }
 
+TEST("a pod that could not be put into the map is gone, also where it was there before") {
+  RunningBroker broker;
+  Peer main = broker.Main();
+  Peer worker = broker.Worker(0);
+  const PodNetns pod;
+  const uint32_t port = Add(main, AddPodMessage(7, 1), pod);
+  worker.ExpectMessage(Type::kListener);
+  const int no_map = pod.get();
+  main.Send(SetListenerMap{Type::kSetListenerMap}, std::span(&no_map, 1));
+  for (int attempt = 0; attempt < 2; attempt++) {
+    const int netns = pod.get();
+    main.Send(AddPodMessage(7, 1), std::span(&netns, 1));
+    CHECK(main.Expect<PodAdded>(Type::kPodAdded).error != 0);
+  }
+  CHECK_EQUAL(worker.Expect<ListenerGone>(Type::kListenerGone).pod, 7u);
+  CHECK_EQUAL(ConnectTo(pod, AF_INET, port), ECONNREFUSED);
+}
+
 }  // namespace
 }  // namespace weft::broker::test
