@@ -6,18 +6,9 @@ import { join } from 'node:path';
 
 import { destinationsOf, endpointsPerService } from './directory-plan.ts';
 import { cpuSeconds, anonymousBytes } from './processes.ts';
+import { Report } from './report.ts';
 
-/**
- * One controller, many agents, a rolling update: figures to standard error, and with JSON=1 one document to standard output. The size
- * comes from AGENTS, WORKLOADS, RATE (pods per second) and RUN_SECONDS.
- */
-
-interface Result {
-  readonly case: string;
-  readonly measure: string;
-  readonly weft: number;
-  readonly peers: Readonly<Record<string, never>>;
-}
+/** One controller, many agents, a rolling update. The size comes from AGENTS, WORKLOADS, RATE (pods per second) and RUN_SECONDS. */
 
 const plan = {
   agents: setting('AGENTS', 1000),
@@ -29,7 +20,7 @@ const agentProcesses = 2;
 const deadlineMs = 120_000;
 const services = Math.floor(plan.workloads / endpointsPerService);
 const changes = Math.min(plan.podsPerSecond * plan.seconds, 65_000);
-const results: Result[] = [];
+const figures = new Report('directory');
 const folder = mkdtempSync(join(tmpdir(), 'weft-bench-directory-'));
 const children: ChildProcess[] = [];
 try {
@@ -82,7 +73,7 @@ try {
   for (const child of children) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 }
-if (process.env['JSON'] === '1') process.stdout.write(`${JSON.stringify({ bench: 'directory', results })}\n`);
+figures.print();
 process.exit();
 
 function setting(name: string, byDefault: number): number {
@@ -125,6 +116,5 @@ function countSubscribers(): number[] {
 }
 
 function report(name: string, measure: string, weft: number): void {
-  results.push({ case: name, measure, weft, peers: {} });
-  process.stderr.write(`${name} (${measure}): weft ${weft.toPrecision(3)}\n`);
+  figures.add({ case: name, measure, weft, peers: {} });
 }

@@ -6,6 +6,7 @@ import { labFolder } from '../lab/layout.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { churn, echo, hold, meshPlugin, waitUntil } from '../e2e/helpers.ts';
+import { iperf, iperfServer, makePortsPlenty, median } from './loads.ts';
 import type { Result } from './report.ts';
 import { Report } from './report.ts';
 import { cpuSeconds, processesOf, anonymousBytes } from './processes.ts';
@@ -38,7 +39,7 @@ try {
   await agent.enrolled('meshed');
   for (const pod of [meshed, plain, ...Object.values(proxies)]) await makePortsPlenty(pod);
   await echo(server, 9000);
-  server.spawn(['iperf3', '-s', '-p', '5201']).stdout?.resume();
+  iperfServer(server, 5201);
   const weft = (): number[] => processesOf(node.agentCgroup);
 
   interface Way {
@@ -79,7 +80,7 @@ try {
   for (let pair = 0; pair < pairs; pair++) {
     for (const [index, way] of ways.entries()) {
       const before = cpuSeconds(way.pids());
-      const { bytes, bitsPerSecond } = await iperf(way.client, way.address, 5201);
+      const { bytes, bitsPerSecond } = await iperf(way.client, way.address, 5201, bulkSeconds);
       bulk[index]?.cpu.push((cpuSeconds(way.pids()) - before) / (bytes / gigabyte));
       bulk[index]?.rate.push(bitsPerSecond / 1e9);
       const beforeConnections = cpuSeconds(way.pids());
@@ -123,15 +124,6 @@ try {
 report.print();
 process.exit();
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
-
-/** Where ports run out, the search for a free one is all that is measured. */
-async function makePortsPlenty(pod: LabPod): Promise<void> {
-  await pod.run(['sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 60999', 'net.ipv4.tcp_tw_reuse=1']);
-}
-
 async function timeAdd(nodeName: string, name: string, namespace: string): Promise<number> {
   const begin = performance.now();
   const pod = await lab.node(nodeName).addPod({ name, namespace });
@@ -154,10 +146,4 @@ function startHaproxy(pod: LabPod, server: string, splice: boolean): number {
   const child = pod.spawn(['haproxy', '-db', '-f', path]);
   if (child.pid === undefined) throw new Error('haproxy cannot be started');
   return child.pid; // the shell and nsenter before it have become it
-}
-
-async function iperf(client: LabPod, address: string, port: number): Promise<{ bytes: number; bitsPerSecond: number }> {
-  const { stdout } = await client.run(['iperf3', '-c', address, '-p', String(port), '-t', String(bulkSeconds), '-J']);
-  const { end } = JSON.parse(stdout) as { end: { sum_received: { bytes: number; bits_per_second: number } } };
-  return { bytes: end.sum_received.bytes, bitsPerSecond: end.sum_received.bits_per_second };
 }

@@ -23,8 +23,9 @@ export async function whoami(pod: LabPod, address: string, port: number, ...more
   await listening(pod, ['/usr/bin/python3', `${tools}whoami.py`, address, String(port), ...more]);
 }
 
-export async function echo(pod: LabPod, port: number): Promise<void> {
-  await listening(pod, [tcpload, 'serve', String(port)]);
+/** `ports`: one, or a range as 9000-9099. */
+export async function echo(pod: LabPod, ports: number | string): Promise<void> {
+  await listening(pod, [tcpload, 'serve', String(ports)]);
 }
 
 async function listening(pod: LabPod, command: string[]): Promise<void> {
@@ -79,12 +80,12 @@ export interface LoadResult {
 export async function churn(
   pod: LabPod,
   address: string,
-  port: number,
+  ports: number | string,
   connections: number,
   concurrency: number,
   rate: number,
 ): Promise<LoadResult> {
-  const command = [tcpload, 'churn', address, String(port), String(connections), String(concurrency), String(rate)];
+  const command = [tcpload, 'churn', address, String(ports), String(connections), String(concurrency), String(rate)];
   const { stdout, stderr } = await pod.run(command, { timeoutMs: 240_000 });
   return parse(stdout, stderr) as LoadResult;
 }

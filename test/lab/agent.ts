@@ -77,6 +77,7 @@ export class LabAgent {
     } finally {
       clearTimeout(timer);
       this.#listeners.delete(look);
+      this.process.off('close', look);
     }
   }
 

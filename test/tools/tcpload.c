@@ -1,10 +1,14 @@
 /*
  * A TCP client and server for tests and benchmarks, with no more cost of its own than the calls it makes.
  *
- *   tcpload serve PORT                                    echoes everything; prints "listening"
- *   tcpload churn HOST PORT CONNECTIONS CONCURRENCY RATE  connect, send 1 byte, read 1 byte, close; RATE per second, 0
- * = as fast as it goes tcpload hold HOST PORT CONNECTIONS                    opens them, proves each, prints "holding",
- * keeps them until standard input ends, then proves each once more churn and hold print one JSON line:
+ *   tcpload serve PORTS
+ *       echoes everything; prints "listening"
+ *   tcpload churn HOST PORTS CONNECTIONS CONCURRENCY RATE
+ *       connect, send 1 byte, read 1 byte, close; RATE per second, 0 = as fast as it goes
+ *   tcpload hold HOST PORTS CONNECTIONS
+ *       opens them, proves each, prints "holding", keeps them until standard input ends, then proves each once more
+ *
+ * PORTS is one or, as 9000-9099, several, which connections take in turn. churn and hold print one JSON line:
  * {"succeeded":…,"failed":…,"seconds":…,"errors":{"ECONNREFUSED":…}}; exit code 1 when any failed.
  */
 #define _GNU_SOURCE
@@ -23,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FDS = 20000, BATCH = 256, DEADLINE_SECONDS = 20 };
+enum { MAX_FDS = 20000, BATCH = 256, DEADLINE_SECONDS = 20, MAX_PORTS = 1024 };
 
 static int epoll_fd;
 static long succeeded, failed, errors[256];
@@ -31,6 +35,9 @@ static struct {
 	double deadline;
 	bool open, established;
 } states[MAX_FDS];
+
+static struct addrinfo *addresses[MAX_PORTS];
+static int address_count;
 
 static double now(void)
 {
@@ -56,15 +63,33 @@ static void watch(int fd, unsigned events, int operation)
 	}
 }
 
-static struct addrinfo *resolve(const char *host, const char *port)
+static void parse_ports(const char *ports, int *first, int *last)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *result;
+	int found = sscanf(ports, "%d-%d", first, last);
 
-	if (getaddrinfo(host, port, &hints, &result) != 0) {
-		fprintf(stderr, "tcpload: %s %s is no address and port\n", host, port);
+	if (found == 1)
+		*last = *first;
+	if (found < 1 || *first < 1 || *last < *first || *last > 65535 || *last - *first >= MAX_PORTS) {
+		fprintf(stderr, "tcpload: %s is no port and no range of at most %d\n", ports, MAX_PORTS);
 		exit(2);
 	}
-	return result;
+}
+
+static void resolve(const char *host, const char *ports)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+	int first, last;
+
+	parse_ports(ports, &first, &last);
+	for (int port = first; port <= last; port++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "%d", port);
+		if (getaddrinfo(host, name, &hints, &addresses[address_count++]) != 0) {
+			fprintf(stderr, "tcpload: %s is no address\n", host);
+			exit(2);
+		}
+	}
 }
 
 static void start_connection(const struct addrinfo *address)
@@ -140,7 +165,7 @@ static long expire(void)
 	return ended;
 }
 
-static void run(const struct addrinfo *address, long connections, long concurrency, double rate, bool close_after_echo)
+static void run(long connections, long concurrency, double rate, bool close_after_echo)
 {
 	long started = 0, running = 0;
 	double begin = now(), next_expiry = begin + 1;
@@ -150,7 +175,7 @@ static void run(const struct addrinfo *address, long connections, long concurren
 		       (rate == 0 || started < (now() - begin) * rate)) {
 			long failed_before = failed;
 
-			start_connection(address);
+			start_connection(addresses[started % address_count]);
 			started++;
 			if (failed == failed_before)
 				running++;
@@ -182,12 +207,12 @@ static int report(double begin)
 	return failed ? 1 : 0;
 }
 
-static int hold(const struct addrinfo *address, long connections)
+static int hold(long connections)
 {
 	double begin = now();
 	char byte;
 
-	run(address, connections, 64, 0, false);
+	run(connections, 64, 0, false);
 	printf("holding\n");
 	fflush(stdout);
 	while (read(0, &byte, 1) > 0)
@@ -214,19 +239,30 @@ static int hold(const struct addrinfo *address, long connections)
 	return report(begin);
 }
 
-static int serve(const char *port)
+static int listen_on(int port)
 {
 	int on = 1, off = 0, listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons((unsigned short)atoi(port))};
-	static char buffer[65536];
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons((unsigned short)port)};
 
 	setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) != 0 || listen(listener, 4096) != 0) {
 		perror("tcpload: cannot listen");
-		return 2;
+		exit(2);
 	}
 	watch(listener, EPOLLIN, EPOLL_CTL_ADD);
+	return listener;
+}
+
+static _Noreturn void serve(const char *ports)
+{
+	int first, last, last_listener = 0;
+	static char buffer[65536];
+
+	/* Nothing else is open yet, so listeners have the lowest descriptors. */
+	parse_ports(ports, &first, &last);
+	for (int port = first; port <= last; port++)
+		last_listener = listen_on(port);
 	printf("listening\n");
 	fflush(stdout);
 	for (;;) {
@@ -236,8 +272,8 @@ static int serve(const char *port)
 		for (int i = 0; i < count; i++) {
 			int fd = events[i].data.fd;
 
-			if (fd == listener) {
-				int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+			if (fd <= last_listener) {
+				int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
 				if (client >= 0)
 					watch(client, EPOLLIN, EPOLL_CTL_ADD);
@@ -259,17 +295,19 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_NOFILE, &files);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
-		return serve(argv[2]);
+		serve(argv[2]);
 	if (argc == 7 && strcmp(argv[1], "churn") == 0) {
 		double begin = now();
 
-		run(resolve(argv[2], argv[3]), atol(argv[4]), atol(argv[5]), atof(argv[6]), true);
+		resolve(argv[2], argv[3]);
+		run(atol(argv[4]), atol(argv[5]), atof(argv[6]), true);
 		return report(begin);
 	}
-	if (argc == 5 && strcmp(argv[1], "hold") == 0)
-		return hold(resolve(argv[2], argv[3]), atol(argv[4]));
-	fprintf(
-	    stderr,
-	    "usage: tcpload serve PORT | churn HOST PORT CONNECTIONS CONCURRENCY RATE | hold HOST PORT CONNECTIONS\n");
+	if (argc == 5 && strcmp(argv[1], "hold") == 0) {
+		resolve(argv[2], argv[3]);
+		return hold(atol(argv[4]));
+	}
+	fprintf(stderr, "usage: tcpload serve PORTS | churn HOST PORTS CONNECTIONS CONCURRENCY RATE | hold HOST PORTS "
+			"CONNECTIONS\n");
 	return 2;
 }
