@@ -41,7 +41,7 @@ class Pending final : public Connection, private Watcher, private Timer {
   // Ends it with RST.
   void End(CloseReason reason, int error) { Close(reason, error); }
 
-  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  void ShutDown(CloseReason reason) override { Close(reason, 0); }
   Outcome outcome() const override;
 
  private:

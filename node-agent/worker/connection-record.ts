@@ -32,6 +32,7 @@ export const closeReasons: readonly CloseReason[] = [
   'error',
   'tls-failed',
   'tunnel',
+  'revoked',
 ];
 
 /**
