@@ -91,8 +91,8 @@ export interface ProbeRequest {
   readonly timeoutMs: number;
 }
 
-/** 'not-made' for want of a socket or a port of ours: it tells nothing of the network. */
-export type ProbeResult = 'passed' | 'failed' | 'not-made';
+/** 'undecided': there was no socket or no port of ours to try with; or the network let it pass, but nobody answered in time. */
+export type ProbeResult = 'passed' | 'failed' | 'undecided';
 
 export interface EngineOptions {
   /** Path of the netns broker's socket. */

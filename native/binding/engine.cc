@@ -63,7 +63,7 @@ const char* NameOf(core::ProbeResult result) {
     case core::ProbeResult::kFailed:
       return "failed";
     default:
-      return "not-made";
+      return "undecided";
   }
 }
 

@@ -38,7 +38,7 @@ void Probe::Start(uint32_t pod, const Endpoint& peer, std::shared_ptr<const tls:
   if (credentials_) {
     dial_.Start(pod, peer, nullptr);
   } else {
-    Finish(ProbeResult::kNotMade);
+    Finish(ProbeResult::kUndecided);
   }
   starting_ = false;
 }
@@ -51,7 +51,7 @@ void Probe::Dialed(Descriptor socket, bool watched) {
 }
 
 void Probe::DialFailed(int error) {
-  Finish(dial_.supplied() && !IsShortage(error) ? ProbeResult::kFailed : ProbeResult::kNotMade);
+  Finish(dial_.supplied() && !IsShortage(error) ? ProbeResult::kFailed : ProbeResult::kUndecided);
 }
 
 // The peer's session tickets, which make the next probe cheap, come after the handshake: it ends when the peer has
@@ -74,8 +74,9 @@ void Probe::Readable() {
 }
 
 void Probe::LinkFailed(const tls::Failure& failure) {
-  const bool is_ours = failure.reason == tls::Reason::kSystem && IsShortage(failure.detail);
-  Finish(is_ours ? ProbeResult::kNotMade : ProbeResult::kFailed);
+  const bool is_undecided =
+      failure.reason == tls::Reason::kSystem && (failure.detail == ETIMEDOUT || IsShortage(failure.detail));
+  Finish(is_undecided ? ProbeResult::kUndecided : ProbeResult::kFailed);
 }
 
 // Whoever starts it hears of it only afterwards.
@@ -88,7 +89,7 @@ void Probe::Finish(ProbeResult result) {
 
 void Probe::Expired() {
   if (finished_) return Report(result_);
-  Report(dial_.supplied() ? ProbeResult::kFailed : ProbeResult::kNotMade);
+  Report(dial_.supplied() && !link_ ? ProbeResult::kFailed : ProbeResult::kUndecided);
 }
 
 void Probe::Report(ProbeResult result) {

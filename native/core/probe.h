@@ -15,7 +15,8 @@ namespace weft::core {
 enum class ProbeResult : uint8_t {
   kPassed,
   kFailed,
-  kNotMade,  // for want of a socket or a port of ours: it tells nothing of the network
+  // There was no socket or no port of ours to try with; or the network let it pass, but nobody answered in time.
+  kUndecided,
 };
 
 class Probe;
@@ -43,7 +44,7 @@ class Probe final : public Retired, public Link<Probe>, private DialEvents, priv
   Probe(const ProbeContext& context, uint32_t number)
       : context_(context), number_(number), dial_(context.dial, *this) {}
 
-  // Dials from the pod; the peer must prove the name. Without credentials it is not made.
+  // Dials from the pod; the peer must prove the name. Without credentials it stays undecided.
   void Start(uint32_t pod, const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
              const std::string& expected_name, uint32_t timeout_ms);
   void Cancel();

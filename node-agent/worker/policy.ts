@@ -1,17 +1,19 @@
 import type { Address } from '../../mesh/address.ts';
 import { formatAddress, parseAddress } from '../../mesh/address.ts';
-import type { Engine } from '../../native/engine.d.ts';
+import type { Engine, ProbeResult } from '../../native/engine.d.ts';
 import type { ConnectionRecord, Deadlines } from './connection-record.ts';
 import { actions } from './connection-record.ts';
 import type { Connection } from './decide.ts';
 import { directionOf, guard } from './decide.ts';
 import type { Endpoint, Key } from './destinations.ts';
 import { Destinations, keyOf } from './destinations.ts';
+import { FusedPaths } from './fused-paths.ts';
 import type { InboundConnection } from './inbound.ts';
 import { decideInbound, detections, refuseClaim } from './inbound.ts';
 import type { CredentialsMessage, DestinationMessage, Direction, WorkerOptions } from './messages.ts';
 import { decideOutbound } from './outbound.ts';
-import type { WorkerPod } from './pods.ts';
+import type { WorkerPod, WorkerPods } from './pods.ts';
+import { isCaptured } from './pods.ts';
 import type { ProofReports } from './proof-reports.ts';
 import type { WaitingConnection } from './waiting-connections.ts';
 import { WaitingConnections } from './waiting-connections.ts';
@@ -29,6 +31,7 @@ export interface PolicyDependencies {
   readonly engine: Engine;
   readonly record: ConnectionRecord;
   readonly proofs: ProofReports;
+  readonly pods: Pick<WorkerPods, 'get'>;
   readonly resolve: (address: string, port: number) => void;
 }
 
@@ -45,15 +48,23 @@ export class Policy {
   readonly #destinations: Destinations;
   readonly #waiting = new WaitingConnections();
   readonly #credentials = new Set<number>();
+  readonly #fused: FusedPaths;
   readonly #inbound: Deadlines;
   readonly #outbound: Deadlines;
-  readonly #shown: InboundConnection;
+  readonly #shown: NumberedConnection;
 
   constructor(dependencies: PolicyDependencies) {
     this.#with = dependencies;
     this.#shown = new ShownConnection(dependencies.record, dependencies.engine);
     const { engine, options } = dependencies;
     this.#destinations = new Destinations((name) => engine.intern(name));
+    this.#fused = new FusedPaths({
+      engine,
+      onSettled: (key) => {
+        this.#retry(key);
+      },
+      now: () => performance.now(),
+    });
     this.#inbound = { connectTimeoutMs: options.inboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
     this.#outbound = { connectTimeoutMs: options.outboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
   }
@@ -102,9 +113,23 @@ export class Policy {
     this.#retry(podKey(pod));
   }
 
+  podReleased(pod: number): void {
+    this.#fused.forgetPod(pod);
+  }
+
+  probed(probe: number, result: ProbeResult): void {
+    this.#fused.probed(probe, result);
+  }
+
   /** The connection has ended; it may have been held. */
   ended(id: number): void {
     this.#waiting.forget(id);
+    this.#fused.ended(id);
+  }
+
+  /** No more connections come. */
+  close(): void {
+    this.#fused.close();
   }
 
   /** A stream of a peer's tunnel: the peer says where it comes from and goes to. */
@@ -116,7 +141,7 @@ export class Policy {
 
   #hold(missing: Missing, direction: Direction, pod: WorkerPod): void {
     const { record } = this.#with;
-    const place = this.#waiting.add(snapshot(this.#shown, record.id, direction, pod), missing.key);
+    const place = this.#waiting.add(snapshot(this.#shown, direction, pod), missing.key);
     if (place === undefined) {
       record.refuse();
       return;
@@ -129,17 +154,20 @@ export class Policy {
     const { engine } = this.#with;
     for (const connection of this.#waiting.take(key)) {
       const missing = this.#tryToDecide(connection, connection.direction, connection.pod);
-      if (missing === undefined) engine.resume(connection.id);
-      else if (this.#waiting.add(connection, missing.key) === 'first') missing.ask?.();
+      if (missing !== undefined) {
+        if (this.#waiting.add(connection, missing.key) === 'first') missing.ask?.();
+      } else if (!engine.resume(connection.id)) {
+        this.ended(connection.id);
+      }
     }
   }
 
   /** Writes the decision into the record, or tells what is missing. */
-  #tryToDecide(connection: InboundConnection, direction: Direction, pod: WorkerPod): Missing | undefined {
+  #tryToDecide(connection: NumberedConnection, direction: Direction, pod: WorkerPod): Missing | undefined {
     return direction === 'outbound' ? this.#decideOutbound(connection, pod) : this.#decideInbound(connection, pod);
   }
 
-  #decideOutbound(connection: Connection, pod: WorkerPod): Missing | undefined {
+  #decideOutbound(connection: NumberedConnection, pod: WorkerPod): Missing | undefined {
     const { record } = this.#with;
     const { localAddress, localPort } = connection;
     const decision = decideOutbound(this.#destinations.get(localAddress, localPort));
@@ -153,21 +181,62 @@ export class Policy {
         record.relay(actions.relayOut, localAddress, localPort, this.#outbound);
         return undefined;
     }
-    return this.#send(decision, pod);
+    return this.#send(decision, connection.id, pod);
   }
 
-  #send(endpoint: Endpoint, pod: WorkerPod): Missing | undefined {
-    const { record, options } = this.#with;
+  #send(endpoint: Endpoint, id: number, pod: WorkerPod): Missing | undefined {
+    const { record } = this.#with;
     if (endpoint.meshed !== true) {
       record.relay(actions.relayOut, endpoint.address, endpoint.port, this.#outbound);
-    } else if (endpoint.localPod !== 0 && !options.sameNodeMtls) {
-      record.relay(actions.relayToApp, endpoint.address, endpoint.port, this.#inbound, endpoint.localPod);
-    } else if (!this.#credentials.has(pod.identity)) {
-      return { key: credentialsKey(pod.identity) };
-    } else {
-      record.tunnel(endpoint, pod.identity, this.#outbound);
+      return undefined;
     }
-    return undefined;
+    if (endpoint.localPod !== 0) return this.#sendOnNode(endpoint, id, pod);
+    const missing = this.#missingCredentials(pod);
+    if (missing === undefined) record.tunnel(endpoint, pod.identity, this.#outbound);
+    return missing;
+  }
+
+  /** To a pod of this node: straight to its app where the network lets it be reached, which a probe tells. */
+  #sendOnNode(endpoint: Endpoint, id: number, pod: WorkerPod): Missing | undefined {
+    const { record, options, pods } = this.#with;
+    const { address, port, localPod } = endpoint;
+    if (localPod === pod.id) {
+      record.relay(actions.relayToApp, address, port, this.#inbound, localPod); // no network lies between
+      return undefined;
+    }
+    const server = pods.get(localPod);
+    if (server === undefined || server.identity === 0) return { key: podKey(localPod) };
+    if (!isCaptured(endpoint, pod, server)) {
+      record.relay(actions.relayOut, address, port, this.#outbound);
+      return undefined;
+    }
+    const missing = this.#missingCredentials(pod);
+    if (missing !== undefined) return missing;
+    const path = options.sameNodeMtls ? undefined : this.#fused.find(pod, server, endpoint);
+    switch (path?.state) {
+      case undefined:
+        record.tunnel(endpoint, pod.identity, this.#outbound);
+        return undefined;
+      case 'unverified':
+        return {
+          key: path.key,
+          ask: () => {
+            this.#fused.verify(path);
+          },
+        };
+      case 'blocked':
+        record.refuse();
+        return undefined;
+      case 'verified':
+        this.#fused.opened(id, path);
+        record.relay(actions.relayToApp, address, port, this.#inbound, localPod);
+        return undefined;
+    }
+  }
+
+  #missingCredentials(pod: WorkerPod): Missing | undefined {
+    if (pod.identity === 0) return { key: podKey(pod.id) };
+    return this.#credentials.has(pod.identity) ? undefined : { key: credentialsKey(pod.identity) };
   }
 
   #decideInbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
@@ -236,8 +305,8 @@ function credentialsKey(identity: number): Key {
 }
 
 /** The record shows the next connection when this one's turn comes. */
-function snapshot(shown: InboundConnection, id: number, direction: Direction, pod: WorkerPod): WaitingConnection {
-  const { detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
+function snapshot(shown: NumberedConnection, direction: Direction, pod: WorkerPod): WaitingConnection {
+  const { id, detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
   return {
     id,
     pod,
@@ -251,8 +320,12 @@ function snapshot(shown: InboundConnection, id: number, direction: Direction, po
   };
 }
 
+interface NumberedConnection extends InboundConnection {
+  readonly id: number;
+}
+
 /** The connection in the record, with what only the engine tells of it. */
-class ShownConnection implements InboundConnection {
+class ShownConnection implements NumberedConnection {
   readonly #record: ConnectionRecord;
   readonly #engine: Engine;
 
@@ -261,6 +334,9 @@ class ShownConnection implements InboundConnection {
     this.#engine = engine;
   }
 
+  get id(): number {
+    return this.#record.id;
+  }
   get localAddress(): Address {
     return this.#record.localAddress;
   }
