@@ -82,29 +82,28 @@ TEST("probe: fails where nobody listens, or somebody who is not who is expected"
   CHECK(node.mesh.Probe(node.Request()) == ProbeResult::kFailed);
 }
 
-TEST("probe: without credentials, a socket or an answer nothing is decided") {
+TEST("probe: without a socket or an answer nothing is decided") {
   Node node;
-  ProbeRequest request = node.Request();
-  request.credentials = 999;
-  CHECK(node.mesh.Probe(request) == ProbeResult::kUndecided);
-
-  request = node.Request();
-  request.peer = node.mesh.app_endpoint();
-  request.timeout_ms = 200;
-  CHECK(node.mesh.Probe(request) == ProbeResult::kUndecided);
-
-  request = node.Request();
-  request.pod = kPod + 1;
-  CHECK(node.mesh.Probe(request) == ProbeResult::kUndecided);
-
   node.mesh.broker->SetSupply(FakeBroker::Supply::kError);
   CHECK(node.mesh.Probe(node.Request()) == ProbeResult::kUndecided);
   node.mesh.broker->SetSupply(FakeBroker::Supply::kNothing);
-  request = node.Request();
+  ProbeRequest request = node.Request();
   request.timeout_ms = 200;
   CHECK(node.mesh.Probe(request) == ProbeResult::kUndecided);
   node.mesh.broker->SetSupply(FakeBroker::Supply::kSockets);
   CHECK(node.mesh.Probe(node.Request()) == ProbeResult::kPassed);
+  request.peer = node.mesh.app_endpoint();
+  CHECK(node.mesh.Probe(request) == ProbeResult::kUndecided);
+}
+
+TEST("probe: of a pod that is not there, or without credentials, nothing is decided") {
+  Node node;
+  ProbeRequest request = node.Request();
+  request.pod = kPod + 1;
+  CHECK(node.mesh.Probe(request) == ProbeResult::kUndecided);
+  request = node.Request();
+  request.credentials = 999;
+  CHECK(node.mesh.Probe(request) == ProbeResult::kUndecided);
 }
 
 TEST("probe: an engine that closes meanwhile tells of none") {
