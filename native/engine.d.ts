@@ -62,7 +62,10 @@ export interface ConnectionRecordLayout {
   readonly durationMs: 184;
 }
 
-/** Both sides closed; a side sent RST; connect failed or took too long; nothing moved for idleTimeoutMs; refused; engine closed. */
+/**
+ * Both sides closed; a side sent RST; connect failed or took too long; nothing moved for idleTimeoutMs; refused; engine closed;
+ * revoke().
+ */
 export type CloseReason =
   | 'finished'
   | 'reset-by-client'
@@ -74,7 +77,24 @@ export type CloseReason =
   | 'shutdown'
   | 'error'
   | 'tls-failed'
-  | 'tunnel';
+  | 'tunnel'
+  | 'revoked';
+
+/** One connection, made only to learn whether it can be. */
+export interface ProbeRequest {
+  /** It is made from there. */
+  readonly pod: number;
+  readonly address: Uint8Array;
+  readonly port: number;
+  /** Number of the credentials that we show. */
+  readonly credentials: number;
+  /** Whom the peer has to prove to be, by number. */
+  readonly expectedName: number;
+  readonly timeoutMs: number;
+}
+
+/** 'undecided': there was no socket or no port of ours to try with; or the network let it pass, but nobody answered in time. */
+export type ProbeResult = 'passed' | 'failed' | 'undecided';
 
 export interface EngineOptions {
   /** Path of the netns broker's socket. */
@@ -94,6 +114,7 @@ export interface EngineOptions {
   onConnection(): void;
   /** Told once per connection. */
   onClose(): void;
+  onProbe(probe: number, result: ProbeResult): void;
   /** The broker asked this worker to finish: no new connections after the grace period. */
   onDrain(graceMs: number): void;
   /** The broker's socket closed; the engine goes on with the sockets it has and reconnects by itself. */
@@ -132,6 +153,10 @@ export interface Engine {
   serverName(): string;
   /** Decides on a connection that was held, by what stands in the record. False: it has ended meanwhile. */
   resume(connection: number): boolean;
+  /** Ends these connections with RST, those of them that are open. Not to be called by onConnection. */
+  revoke(connections: readonly number[]): void;
+  /** Begins mutual TLS as a tunnel does, and ends it. The result comes by onProbe, never before this returns. */
+  probe(probe: number, request: ProbeRequest): void;
   /** Stops accepting. Open connections go on. */
   stopAccepting(): void;
   /** Resets every connection and releases everything. */

@@ -46,6 +46,27 @@ std::vector<std::string> BytesList(v8::Local<v8::Value> value) {
   return result;
 }
 
+std::vector<uint32_t> UnsignedList(v8::Local<v8::Value> value, const char* name) {
+  if (!value->IsArray()) throw std::invalid_argument(std::string(name) + " must be a list");
+  const auto list = value.As<v8::Array>();
+  std::vector<uint32_t> result;
+  for (uint32_t i = 0; i < list->Length(); i++) {
+    result.push_back(UnsignedValue(Nan::Get(list, i).ToLocalChecked(), name));
+  }
+  return result;
+}
+
+const char* NameOfResult(core::ProbeResult result) {
+  switch (result) {
+    case core::ProbeResult::kPassed:
+      return "passed";
+    case core::ProbeResult::kFailed:
+      return "failed";
+    default:
+      return "undecided";
+  }
+}
+
 const char* Explain(core::tls::ContextError error) {
   switch (error) {
     case core::tls::ContextError::kBadCertificates:
@@ -81,6 +102,8 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     Nan::SetMethod(object, "setTicketKeys", SetTicketKeys);
     Nan::SetMethod(object, "serverName", ServerName);
     Nan::SetMethod(object, "resume", Resume);
+    Nan::SetMethod(object, "revoke", Revoke);
+    Nan::SetMethod(object, "probe", StartProbe);
     Nan::SetMethod(object, "stopAccepting", StopAccepting);
     Nan::SetMethod(object, "close", Close);
     return object;
@@ -92,6 +115,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
         on_listener_gone_(Callback(options, "onListenerGone")),
         on_connection_(Callback(options, "onConnection")),
         on_close_(Callback(options, "onClose")),
+        on_probe_(Callback(options, "onProbe")),
         on_drain_(Callback(options, "onDrain")),
         on_broker_lost_(Callback(options, "onBrokerLost")) {
     const v8::Local<v8::Value> record = Property(options, "record");
@@ -186,6 +210,12 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     Call(on_close_);
   }
 
+  void OnProbe(uint32_t probe, core::ProbeResult result) override {
+    const v8::HandleScope handles(isolate_);
+    v8::Local<v8::Value> values[] = {Nan::New(probe), Nan::New(NameOfResult(result)).ToLocalChecked()};
+    Call(on_probe_, 2, values);
+  }
+
   void OnDrain(uint32_t grace_ms) override {
     const v8::HandleScope handles(isolate_);
     v8::Local<v8::Value> values[] = {Nan::New(grace_ms)};
@@ -278,6 +308,28 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     });
   }
 
+  // revoke(connections: number[]): void
+  static NAN_METHOD(Revoke) {
+    Guarded([&] { Self(info).Open().Revoke(UnsignedList(info[0], "connections")); });
+  }
+
+  // probe(probe: number, request: ProbeRequest): void
+  static NAN_METHOD(StartProbe) {
+    Guarded([&] {
+      const v8::Local<v8::Object> given = ObjectValue(info[1], "request");
+      core::ProbeRequest request{};
+      request.pod = UnsignedProperty(given, "pod");
+      request.peer.port = static_cast<uint16_t>(UnsignedProperty(given, "port"));
+      request.credentials = UnsignedProperty(given, "credentials");
+      request.expected_name = UnsignedProperty(given, "expectedName");
+      request.timeout_ms = UnsignedProperty(given, "timeoutMs");
+      const std::string address = Bytes(Property(given, "address"));
+      if (address.size() != sizeof request.peer.address) throw std::invalid_argument("an address has 16 bytes");
+      memcpy(&request.peer.address, address.data(), sizeof request.peer.address);
+      Self(info).Open().StartProbe(UnsignedValue(info[0], "probe"), request);
+    });
+  }
+
   // stopAccepting(): void
   static NAN_METHOD(StopAccepting) {
     if (const auto& engine = Self(info).engine_) engine->StopAccepting();
@@ -308,7 +360,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
   static void CleanUp(void* data) {
     auto* self = static_cast<EngineObject*>(data);
     for (Function* function : {&self->on_listener_, &self->on_listener_gone_, &self->on_connection_, &self->on_close_,
-                               &self->on_drain_, &self->on_broker_lost_}) {
+                               &self->on_probe_, &self->on_drain_, &self->on_broker_lost_}) {
       function->Reset();
     }
     const v8::HandleScope handles(self->isolate_);
@@ -317,7 +369,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
 
   v8::Isolate* const isolate_;
   v8::Global<v8::Context> context_;
-  Function on_listener_, on_listener_gone_, on_connection_, on_close_, on_drain_, on_broker_lost_;
+  Function on_listener_, on_listener_gone_, on_connection_, on_close_, on_probe_, on_drain_, on_broker_lost_;
   std::shared_ptr<v8::BackingStore> record_;
   node::async_context async_{};
   uv_poll_t* poll_ = nullptr;

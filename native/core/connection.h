@@ -16,7 +16,7 @@ class Connection : public Retired, public Link<Connection> {
   const Identity& identity() const { return identity_; }
   int64_t accepted_us() const { return accepted_us_; }
   // Ends it with RST.
-  virtual void ShutDown() = 0;
+  virtual void ShutDown(CloseReason reason) = 0;
   // Of a connection that has ended.
   virtual Outcome outcome() const = 0;
 

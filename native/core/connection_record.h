@@ -46,6 +46,7 @@ enum class CloseReason : uint32_t {
   kError,
   kTlsFailed,  // the outcome's error is a tls::Reason
   kTunnel,     // it became a tunnel: its streams are connections of their own
+  kRevoked,    // the decision does not hold any more
 };
 
 // What is known of a connection when decisions are asked. Names are those that Engine::Intern() gives numbers to.

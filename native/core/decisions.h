@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "connection_record.h"
+#include "probe.h"
 
 namespace weft::core {
 
@@ -16,6 +17,8 @@ class Decisions {
   virtual void OnConnection(ConnectionRecord& record) = 0;
   // Once per connection, refused ones too.
   virtual void OnClose(ConnectionRecord& record) = 0;
+  // Once per probe.
+  virtual void OnProbe(uint32_t probe, ProbeResult result) = 0;
   virtual void OnDrain(uint32_t grace_ms) = 0;
   virtual void OnBrokerLost() = 0;
 

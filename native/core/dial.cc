@@ -51,6 +51,7 @@ void Dial::Start(uint32_t pod, const Endpoint& destination, const Endpoint* clie
 
 void Dial::Supplied(Descriptor socket, SourceAddresses& sources) {
   socket_ = std::move(socket);
+  supplied_ = true;
   int error = restores_client_ ? Announce(sources) : 0;
   if (error == 0) error = Connect(socket_.get(), destination_);
   if (error == 0) {

@@ -51,6 +51,8 @@ class Dial final : public SocketWaiter, private Watcher {
   void Cancel();
 
   uint32_t pod() const { return pod_; }
+  // There was a socket to try with.
+  bool supplied() const { return supplied_; }
   uint32_t family() const { return FamilyOf(destination_.address); }
 
   void Supplied(Descriptor socket, SourceAddresses& sources) override;
@@ -72,6 +74,7 @@ class Dial final : public SocketWaiter, private Watcher {
   uint8_t attempts_ = 0;
   bool restores_client_ = false;
   bool announced_ = false;
+  bool supplied_ = false;
 };
 
 // The error that a socket has met, or `otherwise` where it was told already.

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <unordered_set>
 #include <utility>
 
 namespace weft::core {
@@ -29,6 +30,7 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
       received_(std::make_unique_for_overwrite<std::byte[]>(kReceivedBytes)),
       tunnel_context_{{loop_, *this, clients_}, tls_buffers_, {received_.get(), kReceivedBytes}, *this},
       tls_context_{loop_, tls_buffers_, {received_.get(), kReceivedBytes}, *this, *this},
+      probe_context_{{loop_, *this, clients_}, tls_buffers_, {received_.get(), kReceivedBytes}, *this},
       ticket_keys_(std::make_shared<tls::TicketKeys>(std::vector<tls::TicketKey>())),
       sessions_(std::make_shared<tls::ClientSessions>(kMostSessions)),
       broker_(loop_, *this, options.broker_path, options.slot) {
@@ -55,8 +57,9 @@ void Engine::Close() {
   if (std::exchange(closed_, true)) return;
   StopAccepting();
   broker_.Close();
-  while (!open_.empty()) open_.front().ShutDown();
+  while (!open_.empty()) open_.front().ShutDown(CloseReason::kShutdown);
   CloseTunnels();
+  while (!probes_.empty()) probes_.front().Cancel();
   for (auto& [id, pod] : pods_) {
     pod->ipv4.Clear();
     pod->ipv6.Clear();
@@ -249,6 +252,19 @@ void Engine::TunnelClosed(Tunnel& tunnel) {
   loop_.Retire(std::unique_ptr<Tunnel>(&tunnel));
 }
 
+void Engine::StartProbe(uint32_t number, const ProbeRequest& request) {
+  const auto credentials = credentials_.find(request.credentials);
+  auto* probe = new Probe(probe_context_, number);
+  probes_.PushBack(*probe);
+  probe->Start(request.pod, request.peer, credentials == credentials_.end() ? nullptr : credentials->second,
+               std::string(names_.name(request.expected_name)), request.timeout_ms);
+}
+
+void Engine::ProbeEnded(Probe& probe) {
+  probe.Link<Probe>::Unlink();
+  loop_.Retire(std::unique_ptr<Probe>(&probe));
+}
+
 // A tunnel is no connection of an app; its streams are.
 void Engine::TlsEstablished(TlsConnection& connection) {
   Identity identity = connection.identity();
@@ -332,6 +348,18 @@ bool Engine::Resume(uint32_t connection, Decision decision) {
   Release(pending);
   Act(pending.identity(), pending.accepted_us(), decision, std::move(client));
   return true;
+}
+
+// What is told of one may end another of them; nothing is freed meanwhile.
+void Engine::Revoke(std::span<const uint32_t> connections) {
+  const std::unordered_set<uint32_t> wanted(connections.begin(), connections.end());
+  std::vector<Connection*> found;
+  open_.ForEach([&](Connection& connection) {
+    if (wanted.contains(connection.identity().id)) found.push_back(&connection);
+  });
+  for (Connection* connection : found) {
+    if (connection->Link<Connection>::linked()) connection->ShutDown(CloseReason::kRevoked);
+  }
 }
 
 void Engine::Provide(Dial& dial) {

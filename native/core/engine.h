@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -16,6 +17,7 @@
 #include "names.h"
 #include "pending.h"
 #include "pipe_pool.h"
+#include "probe.h"
 #include "relay.h"
 #include "socket_stock.h"
 #include "stream_relay.h"
@@ -33,6 +35,14 @@ struct EngineOptions {
   ConnectionRecord* record = nullptr;
 };
 
+struct ProbeRequest {
+  uint32_t pod;  // it is made from there
+  Endpoint peer;
+  uint32_t credentials;    // ours
+  uint32_t expected_name;  // of the peer
+  uint32_t timeout_ms;
+};
+
 struct EngineStatistics {
   uint32_t connections;
   uint64_t accepted;
@@ -48,7 +58,8 @@ class Engine final : private BrokerEvents,
                      private ConnectionOwner,
                      private Classifier,
                      private TlsEstablishedEvents,
-                     private TunnelOwner {
+                     private TunnelOwner,
+                     private ProbeOwner {
  public:
   Engine(const EngineOptions& options, Decisions& decisions);
   ~Engine() { Close(); }
@@ -72,6 +83,11 @@ class Engine final : private BrokerEvents,
   const std::string& server_name() const { return server_name_; }
   // Decides on a connection that was held. false: it has ended meanwhile.
   bool Resume(uint32_t connection, Decision decision);
+  // Ends these with RST, those of them that are open. Not to be called by OnConnection: it tells of other connections.
+  void Revoke(std::span<const uint32_t> connections);
+  // Makes one connection as a tunnel's is made. The result comes by OnProbe() with this number, never before this
+  // returns.
+  void StartProbe(uint32_t number, const ProbeRequest& request);
   void StopAccepting();
   void Close();
 
@@ -100,6 +116,8 @@ class Engine final : private BrokerEvents,
   void TlsEstablished(TlsConnection& connection) override;
   PeerStreamEvents* StreamOpened(Tunnel& tunnel, PeerStream& stream, const weft1::OpenRequest& request) override;
   void TunnelClosed(Tunnel& tunnel) override;
+  void ProbeDone(Probe& probe, ProbeResult result) override { decisions_.OnProbe(probe.number(), result); }
+  void ProbeEnded(Probe& probe) override;
 
   template <typename Stage>
   Stage* Open(Stage* stage) {
@@ -132,11 +150,13 @@ class Engine final : private BrokerEvents,
   std::unique_ptr<std::byte[]> received_;
   const TunnelContext tunnel_context_;
   const TlsConnectionContext tls_context_;
+  const ProbeContext probe_context_;
   const std::shared_ptr<tls::TicketKeys> ticket_keys_;
   const std::shared_ptr<tls::ClientSessions> sessions_;
   std::unordered_map<uint32_t, std::shared_ptr<const tls::Context>> credentials_;
   TunnelPool tunnel_pool_;
   List<Tunnel, Tunnel> tunnels_;
+  List<Probe, Probe> probes_;
   std::unordered_map<uint32_t, std::unique_ptr<Pod>> pods_;
   List<Connection, Connection> open_;
   std::unordered_map<uint32_t, Pending*> held_;

@@ -53,6 +53,12 @@ class List {
     return element;
   }
 
+  // Which may not take elements out.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    for (Link<Tag>* link = head_.next_; link != &head_; link = link->next_) visit(static_cast<Element&>(*link));
+  }
+
   // Moves all elements of the other list to the end of this one.
   void Append(List& other) {
     if (other.empty()) return;

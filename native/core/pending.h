@@ -43,7 +43,7 @@ class Pending final : public Connection, private Watcher, private Timer {
   // Answers its ClientHello with a fatal alert (RFC 8446, 6), and ends it with FIN.
   void EndWithAlert(uint8_t alert);
 
-  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  void ShutDown(CloseReason reason) override { Close(reason, 0); }
   Outcome outcome() const override;
 
  private:

@@ -22,7 +22,7 @@ class Relay final : public Connection, private DialEvents, private Task, private
 
   // Acts on a decision, once.
   void Start(const Decision& decision);
-  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  void ShutDown(CloseReason reason) override { Close(reason, 0); }
   Outcome outcome() const override;
 
  private:

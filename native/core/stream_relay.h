@@ -37,7 +37,7 @@ class StreamRelay final : public Connection,
   PeerStreamEvents& Opened(PeerStream& stream) override;
   void NotOpened(CloseReason reason, int error) override { Close(reason, error); }
 
-  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  void ShutDown(CloseReason reason) override { Close(reason, 0); }
   Outcome outcome() const override;
 
   void Began() override;

@@ -39,7 +39,7 @@ class TlsConnection final : public Connection, private SecureLinkEvents {
   std::unique_ptr<SecureLink> TakeLink() { return std::move(link_); }
   SecureLink& link() { return *link_; }
 
-  void ShutDown() override { Close(CloseReason::kShutdown, 0); }
+  void ShutDown(CloseReason reason) override { Close(reason, 0); }
   Outcome outcome() const override;
 
  private:

@@ -120,6 +120,27 @@ Ended Mesh::EndedAt(size_t index) {
   return ended_[index];
 }
 
+core::ProbeResult Mesh::Probe(const core::ProbeRequest& request) {
+  static std::atomic<uint32_t> last = 0;
+  const uint32_t number = ++last;
+  WithEngine([&](core::Engine& engine) {
+    engine.StartProbe(number, request);
+    const std::lock_guard lock(mutex_);
+    CHECK(probed_.empty());
+  });
+  std::unique_lock lock(mutex_);
+  CHECK(changed_.wait_for(lock, kPatience, [&] { return probed_.contains(number); }));
+  const core::ProbeResult result = probed_.at(number);
+  probed_.clear();
+  return result;
+}
+
+void Mesh::OnProbe(uint32_t probe, core::ProbeResult result) {
+  const std::lock_guard lock(mutex_);
+  CHECK(probed_.emplace(probe, result).second);
+  changed_.notify_all();
+}
+
 void Mesh::OnListener(uint32_t pod, uint32_t /*port*/, const struct address&, const struct address&) {
   if (pod == kPod) listeners_seen++;
 }

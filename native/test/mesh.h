@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -61,6 +62,8 @@ class Mesh final : private core::Decisions {
   size_t ended_count();
   // Waits for it.
   Ended EndedAt(size_t index);
+  // Makes a probe from the pod and waits for its result.
+  core::ProbeResult Probe(const core::ProbeRequest& request);
   void StopBroker() { broker.reset(); }
   void StartBroker();
 
@@ -78,6 +81,7 @@ class Mesh final : private core::Decisions {
   void OnListenerGone(uint32_t pod) override;
   void OnConnection(core::ConnectionRecord& record) override;
   void OnClose(core::ConnectionRecord& record) override;
+  void OnProbe(uint32_t probe, core::ProbeResult result) override;
   void OnDrain(uint32_t grace_ms) override { drain_grace_ms = grace_ms; }
   void OnBrokerLost() override { brokers_lost++; }
   void Loop();
@@ -90,6 +94,7 @@ class Mesh final : private core::Decisions {
   std::function<void(core::Engine&)> run_;
   std::function<void(core::Engine&)> on_next_connection_;
   std::vector<Ended> ended_;
+  std::map<uint32_t, core::ProbeResult> probed_;
   bool stopping_ = false;
 
   Descriptor wake_;

@@ -95,7 +95,7 @@ export class Enrolment {
 
   /** New skip lists take effect for new connections. */
   captureAgain(pod: EnrolledPod, skips: Skips): EnrolledPod {
-    const { native, pods } = this.#with;
+    const { native, pods, tellWorkers, describe } = this.#with;
     const updated = { ...pod, skips };
     const netns = this.#openNetns(pod);
     try {
@@ -104,6 +104,7 @@ export class Enrolment {
       native.closeDescriptor(netns);
     }
     pods.set(updated);
+    tellWorkers(describe(updated));
     return updated;
   }
 

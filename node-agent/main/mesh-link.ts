@@ -46,6 +46,8 @@ export class MeshLink {
       name: pod.name,
       identity: workload?.identity ?? '',
       opaquePorts: workload?.opaquePorts ?? [],
+      skippedPorts: pod.skips.inboundPorts,
+      skippedClients: pod.skips.subnets,
     };
   }
 

@@ -44,7 +44,8 @@ export type Refusal =
   | 'client-address'
   | 'loopback'
   | 'own-address'
-  | 'destination';
+  | 'destination'
+  | 'network-policy';
 
 const maximumTransports = 4096;
 
@@ -87,13 +88,24 @@ export class ConnectionMetrics {
       const reason = tlsFailures[record.errno] ?? 'protocol';
       this.#count('weft_tls_failures_total', { ...labelsOf(direction, pod), reason });
     }
-    const transport = this.#open.get(record.id);
+    const transport = this.#close(record.id, record.reason);
     if (transport === undefined) return;
-    this.#open.delete(record.id);
-    this.#series.add(transport.open, -1);
     this.#series.add(transport.read, record.bytesToUpstream);
     this.#series.add(transport.written, record.bytesToClient);
-    this.#series.add(this.#closedCell(transport, record.reason), 1);
+  }
+
+  /** It was opened, but had ended before the engine was told. */
+  cameTooLate(id: number): void {
+    this.#close(id, 'reset-by-client');
+  }
+
+  #close(id: number, reason: CloseReason): Transport | undefined {
+    const transport = this.#open.get(id);
+    if (transport === undefined) return undefined;
+    this.#open.delete(id);
+    this.#series.add(transport.open, -1);
+    this.#series.add(this.#closedCell(transport, reason), 1);
+    return transport;
   }
 
   #closedCell(transport: Transport, reason: CloseReason): number {

@@ -40,6 +40,7 @@ export const closeReasons: readonly CloseReason[] = [
   'error',
   'tls-failed',
   'tunnel',
+  'revoked',
 ];
 
 /**

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 
-import type { PortRange } from '../../mesh/skips.ts';
+import type { PortRange, Subnet } from '../../mesh/skips.ts';
 import type { CloseReason } from '../../native/engine.d.ts';
 
 export type Direction = 'inbound' | 'outbound';
@@ -46,6 +46,9 @@ export type MessageToWorker =
       readonly name: string;
       readonly identity: string;
       readonly opaquePorts: readonly PortRange[];
+      /** What is not captured: connections to these ports, and from these clients. */
+      readonly skippedPorts: readonly PortRange[];
+      readonly skippedClients: readonly Subnet[];
     }
   /** Since when peers know the pod as meshed; undefined: they do not, or no more. */
   | { readonly type: 'announced'; readonly pod: number; readonly announcedMs: number | undefined }

@@ -1,6 +1,7 @@
 import type { Address } from '../../mesh/address.ts';
-import { defaultOpaquePorts } from '../../mesh/opaque-ports.ts';
-import type { PortRange } from '../../mesh/skips.ts';
+import { isIPv4, isInNetwork } from '../../mesh/address.ts';
+import { includesPort, defaultOpaquePorts } from '../../mesh/opaque-ports.ts';
+import type { PortRange, Subnet } from '../../mesh/skips.ts';
 
 /** What a worker knows of a pod whose connections it carries. */
 export interface WorkerPod {
@@ -16,13 +17,19 @@ export interface WorkerPod {
   identityName: string;
   identity: number;
   opaquePorts: readonly PortRange[];
+  /** What the kernel programs leave to the app: connections to these ports, and from these clients. */
+  skippedPorts: readonly PortRange[];
+  skippedClients: readonly Subnet[];
   /** Since when peers know it as meshed (performance.now()); undefined: they do not. */
   announcedAt: number | undefined;
   connections: number;
   released: boolean;
 }
 
-export type PodDescription = Pick<WorkerPod, 'namespace' | 'name' | 'identityName' | 'identity' | 'opaquePorts'>;
+export type PodDescription = Pick<
+  WorkerPod,
+  'namespace' | 'name' | 'identityName' | 'identity' | 'opaquePorts' | 'skippedPorts' | 'skippedClients'
+>;
 
 const none = new Uint8Array(16);
 
@@ -66,6 +73,8 @@ export class WorkerPods {
       identityName: '',
       identity: 0,
       opaquePorts: defaultOpaquePorts,
+      skippedPorts: [],
+      skippedClients: [],
       announcedAt: undefined,
       connections: 0,
       released: false,
@@ -80,4 +89,17 @@ export class WorkerPods {
     this.#byId.delete(pod.id);
     return true;
   }
+}
+
+/** Whether what `client` dials there comes to an agent's listener in the pod that has the address. */
+export function isCaptured(
+  { address, port }: { readonly address: Address; readonly port: number },
+  client: WorkerPod,
+  server: WorkerPod,
+): boolean {
+  if (client === server || includesPort(server.skippedPorts, port)) return false;
+  const source = isIPv4(address) ? client.ipv4 : client.ipv6;
+  return !server.skippedClients.some(([subnet, prefixLength]) =>
+    isInNetwork({ address: subnet, prefixLength }, source),
+  );
 }

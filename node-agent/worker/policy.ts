@@ -1,17 +1,19 @@
 import type { Address } from '../../mesh/address.ts';
 import { formatAddress, parseAddress } from '../../mesh/address.ts';
-import type { Engine } from '../../native/engine.d.ts';
+import type { Engine, ProbeResult } from '../../native/engine.d.ts';
 import type { ConnectionMetrics, Protection, Refusal } from './connection-metrics.ts';
 import type { ConnectionRecord, Deadlines } from './connection-record.ts';
 import { actions } from './connection-record.ts';
 import { directionOf, guard } from './decide.ts';
 import type { Endpoint, Key } from './destinations.ts';
 import { Destinations, keyOf } from './destinations.ts';
+import { FusedPaths } from './fused-paths.ts';
 import type { InboundConnection } from './inbound.ts';
 import { decideInbound, detections, refuseClaim } from './inbound.ts';
 import type { CredentialsMessage, DestinationMessage, Direction, WorkerOptions } from './messages.ts';
 import { decideOutbound } from './outbound.ts';
-import type { WorkerPod } from './pods.ts';
+import type { WorkerPod, WorkerPods } from './pods.ts';
+import { isCaptured } from './pods.ts';
 import type { ProofReports } from './proof-reports.ts';
 import type { WaitingConnection } from './waiting-connections.ts';
 import { WaitingConnections } from './waiting-connections.ts';
@@ -33,6 +35,7 @@ export interface PolicyDependencies {
   readonly record: ConnectionRecord;
   readonly proofs: ProofReports;
   readonly metrics: ConnectionMetrics;
+  readonly pods: Pick<WorkerPods, 'get'>;
   readonly resolve: (address: string, port: number) => void;
 }
 
@@ -49,6 +52,7 @@ export class Policy {
   readonly #destinations: Destinations;
   readonly #waiting = new WaitingConnections();
   readonly #credentials = new Set<number>();
+  readonly #fused: FusedPaths;
   readonly #inbound: Deadlines;
   readonly #outbound: Deadlines;
   readonly #shown: InboundConnection;
@@ -58,6 +62,13 @@ export class Policy {
     this.#shown = new ShownConnection(dependencies.record, dependencies.engine);
     const { engine, options } = dependencies;
     this.#destinations = new Destinations((name) => engine.intern(name));
+    this.#fused = new FusedPaths({
+      engine,
+      onSettled: (key) => {
+        this.#retry(key);
+      },
+      now: () => performance.now(),
+    });
     this.#inbound = { connectTimeoutMs: options.inboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
     this.#outbound = { connectTimeoutMs: options.outboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
   }
@@ -110,9 +121,23 @@ export class Policy {
     this.#retry(podKey(pod));
   }
 
+  podReleased(pod: number): void {
+    this.#fused.forgetPod(pod);
+  }
+
+  probed(probe: number, result: ProbeResult): void {
+    this.#fused.probed(probe, result);
+  }
+
   /** The connection has ended; it may have been held. */
   ended(id: number, direction: Direction, pod: WorkerPod): void {
     if (this.#waiting.forget(id)) this.#with.metrics.refused(direction, pod, 'unresolved');
+    this.#fused.ended(id);
+  }
+
+  /** No more connections come. */
+  close(): void {
+    this.#fused.close();
   }
 
   /** A stream of a peer's tunnel: the peer says where it comes from and goes to. */
@@ -125,7 +150,7 @@ export class Policy {
 
   #hold(missing: Missing, direction: Direction, pod: WorkerPod): void {
     const { record } = this.#with;
-    const place = this.#waiting.add(snapshot(this.#shown, record.id, direction, pod), missing.key);
+    const place = this.#waiting.add(snapshot(this.#shown, direction, pod), missing.key);
     if (place === undefined) {
       this.#refuse(direction, pod, 'not-waited-for');
       return;
@@ -138,8 +163,12 @@ export class Policy {
     const { engine } = this.#with;
     for (const connection of this.#waiting.take(key)) {
       const missing = this.#tryToDecide(connection, connection.direction, connection.pod);
-      if (missing === undefined) engine.resume(connection.id);
-      else if (this.#waiting.add(connection, missing.key) === 'first') missing.ask?.();
+      if (missing !== undefined) {
+        if (this.#waiting.add(connection, missing.key) === 'first') missing.ask?.();
+      } else if (!engine.resume(connection.id)) {
+        this.#fused.ended(connection.id);
+        this.#with.metrics.cameTooLate(connection.id);
+      }
     }
   }
 
@@ -149,7 +178,6 @@ export class Policy {
   }
 
   #decideOutbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
-    const { record, metrics } = this.#with;
     const { id, localAddress, localPort } = connection;
     const decision = decideOutbound(this.#destinations.get(localAddress, localPort));
     switch (decision) {
@@ -159,28 +187,82 @@ export class Policy {
         this.#refuse('outbound', pod, 'no-endpoint');
         return undefined;
       case 'direct':
-        record.relay(actions.relayOut, localAddress, localPort, this.#outbound);
-        metrics.opened(id, 'outbound', pod, 'plaintextToOutside', 0);
+        this.#relayOut(id, { address: localAddress, port: localPort }, pod);
         return undefined;
     }
-    return this.#send(id, decision, pod);
+    return this.#send(decision, id, pod);
   }
 
-  #send(id: number, endpoint: Endpoint, pod: WorkerPod): Missing | undefined {
-    const { record, options, metrics } = this.#with;
+  #send(endpoint: Endpoint, id: number, pod: WorkerPod): Missing | undefined {
     if (endpoint.meshed !== true) {
-      record.relay(actions.relayOut, endpoint.address, endpoint.port, this.#outbound);
-      metrics.opened(id, 'outbound', pod, 'plaintextToOutside', 0);
-    } else if (endpoint.localPod !== 0 && !options.sameNodeMtls) {
-      record.relayToPod(endpoint, this.#inbound);
-      metrics.opened(id, 'outbound', pod, 'sameNode', endpoint.identity);
-    } else if (!this.#credentials.has(pod.identity)) {
-      return { key: credentialsKey(pod.identity) };
-    } else {
-      record.tunnel(endpoint, pod.identity, this.#outbound);
-      metrics.opened(id, 'outbound', pod, 'mutualTls', endpoint.identity);
+      this.#relayOut(id, endpoint, pod);
+      return undefined;
     }
-    return undefined;
+    if (endpoint.localPod !== 0) return this.#sendOnNode(endpoint, id, pod);
+    const missing = this.#missingCredentials(pod);
+    if (missing === undefined) this.#tunnel(id, endpoint, pod);
+    return missing;
+  }
+
+  /** To a pod of this node: straight to its app where the network lets it be reached, which a probe tells. */
+  #sendOnNode(endpoint: Endpoint, id: number, pod: WorkerPod): Missing | undefined {
+    const { options, pods } = this.#with;
+    const { localPod } = endpoint;
+    if (localPod === pod.id) {
+      this.#relayToPod(id, endpoint, pod); // no network lies between
+      return undefined;
+    }
+    const server = pods.get(localPod);
+    if (server === undefined || server.identity === 0) return { key: podKey(localPod) };
+    if (!isCaptured(endpoint, pod, server)) {
+      this.#relayOut(id, endpoint, pod);
+      return undefined;
+    }
+    const missing = this.#missingCredentials(pod);
+    if (missing !== undefined) return missing;
+    const path = options.sameNodeMtls ? undefined : this.#fused.find(pod, server, endpoint);
+    switch (path?.state) {
+      case undefined:
+        this.#tunnel(id, endpoint, pod);
+        return undefined;
+      case 'unverified':
+        return {
+          key: path.key,
+          ask: () => {
+            this.#fused.verify(path);
+          },
+        };
+      case 'blocked':
+        this.#refuse('outbound', pod, 'network-policy');
+        return undefined;
+      case 'verified':
+        this.#fused.opened(id, path);
+        this.#relayToPod(id, endpoint, pod);
+        return undefined;
+    }
+  }
+
+  #relayOut(id: number, destination: Pick<Endpoint, 'address' | 'port'>, pod: WorkerPod): void {
+    const { record, metrics } = this.#with;
+    record.relay(actions.relayOut, destination.address, destination.port, this.#outbound);
+    metrics.opened(id, 'outbound', pod, 'plaintextToOutside', 0);
+  }
+
+  #relayToPod(id: number, endpoint: Endpoint, pod: WorkerPod): void {
+    const { record, metrics } = this.#with;
+    record.relayToPod(endpoint, this.#inbound);
+    metrics.opened(id, 'outbound', pod, 'sameNode', endpoint.identity);
+  }
+
+  #tunnel(id: number, endpoint: Endpoint, pod: WorkerPod): void {
+    const { record, metrics } = this.#with;
+    record.tunnel(endpoint, pod.identity, this.#outbound);
+    metrics.opened(id, 'outbound', pod, 'mutualTls', endpoint.identity);
+  }
+
+  #missingCredentials(pod: WorkerPod): Missing | undefined {
+    if (pod.identity === 0) return { key: podKey(pod.id) };
+    return this.#credentials.has(pod.identity) ? undefined : { key: credentialsKey(pod.identity) };
   }
 
   #decideInbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
@@ -266,8 +348,8 @@ function credentialsKey(identity: number): Key {
 }
 
 /** The record shows the next connection when this one's turn comes. */
-function snapshot(shown: InboundConnection, id: number, direction: Direction, pod: WorkerPod): WaitingConnection {
-  const { peerName, detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
+function snapshot(shown: InboundConnection, direction: Direction, pod: WorkerPod): WaitingConnection {
+  const { id, peerName, detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
   return {
     id,
     pod,
@@ -292,6 +374,9 @@ class ShownConnection implements InboundConnection {
     this.#engine = engine;
   }
 
+  get id(): number {
+    return this.#record.id;
+  }
   get localAddress(): Address {
     return this.#record.localAddress;
   }
@@ -303,9 +388,6 @@ class ShownConnection implements InboundConnection {
   }
   get remotePort(): number {
     return this.#record.remotePort;
-  }
-  get id(): number {
-    return this.#record.id;
   }
   get peerName(): number {
     return this.#record.peerName;

@@ -15,6 +15,8 @@ export function testPod(changed: Partial<WorkerPod> = {}): WorkerPod {
     identityName: 'web.shop.mesh',
     identity: 1,
     opaquePorts: [[3306, 3306]],
+    skippedPorts: [],
+    skippedClients: [],
     announcedAt: 0,
     connections: 0,
     released: false,

@@ -1,4 +1,4 @@
-import type { Engine, EngineOptions, EngineStatistics } from '../../native/engine.d.ts';
+import type { Engine, EngineOptions, EngineStatistics, ProbeRequest } from '../../native/engine.d.ts';
 import type { TestConnection, TestOutcome } from './test-connection.ts';
 import { writeConnection, writeOutcome } from './test-connection.ts';
 
@@ -11,6 +11,9 @@ export class FakeEngine implements Engine {
   readonly names: string[] = [];
   readonly credentials: number[] = [];
   readonly resumed: number[][] = [];
+  /** By number. */
+  readonly probes = new Map<number, ProbeRequest>();
+  readonly revoked: number[] = [];
   readonly options: EngineOptions;
 
   constructor(engineOptions: EngineOptions) {
@@ -54,6 +57,12 @@ export class FakeEngine implements Engine {
   resume(connection: number): boolean {
     this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 13)]);
     return true;
+  }
+  revoke(connections: readonly number[]): void {
+    this.revoked.push(...connections);
+  }
+  probe(probe: number, request: ProbeRequest): void {
+    this.probes.set(probe, request);
   }
   stopAccepting(): void {
     this.accepting = false;

@@ -58,7 +58,16 @@ function setUp(t: TestContext, changed: Partial<WorkerOptions> = {}): SetUp {
   const [engine] = engines;
   assert.ok(engine);
   const set: SetUp = { worker, engine, sent, exited, mainTakes: true };
-  worker.receive({ type: 'pod', pod: 1, namespace: 'shop', name: 'web', identity: 'web.shop', opaquePorts: [] });
+  worker.receive({
+    type: 'pod',
+    pod: 1,
+    namespace: 'shop',
+    name: 'web',
+    identity: 'web.shop',
+    opaquePorts: [],
+    skippedPorts: [],
+    skippedClients: [],
+  });
   engine.options.onListener(1, 61000, parseAddress('10.0.0.7'), new Uint8Array(16));
   t.after(() => {
     engine.connections = 0;

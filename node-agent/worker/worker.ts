@@ -54,6 +54,9 @@ export class Worker {
       onClose: () => {
         this.#onClose();
       },
+      onProbe: (probe, result) => {
+        this.#policy.probed(probe, result);
+      },
       onDrain: (graceMs) => {
         this.drain(graceMs);
       },
@@ -69,9 +72,11 @@ export class Worker {
       metrics: this.#metrics,
       record: this.#record,
       proofs: this.#proofs,
+      pods: this.#pods,
       resolve: (address, port) => void send({ type: 'resolve', address, port }),
     });
     this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
+      this.#policy.close();
       engine.close();
       void this.#exit();
     });
@@ -80,9 +85,10 @@ export class Worker {
   receive(message: MessageToWorker): void {
     switch (message.type) {
       case 'pod': {
-        const { pod, namespace, name, identity, opaquePorts } = message;
+        const { pod, namespace, name, identity, opaquePorts, skippedPorts, skippedClients } = message;
         const number = identity === '' ? 0 : this.#engine.intern(identity);
-        this.#pods.describe(pod, { namespace, name, identityName: identity, identity: number, opaquePorts });
+        const description = { namespace, name, opaquePorts, skippedPorts, skippedClients };
+        this.#pods.describe(pod, { ...description, identityName: identity, identity: number });
         if (number !== 0) this.#policy.podDescribed(pod);
         break;
       }
@@ -150,6 +156,7 @@ export class Worker {
     const pod = this.#pods.get(id);
     if (pod === undefined) return;
     pod.released = true;
+    this.#policy.podReleased(id);
     this.#tellIfDrained(id);
   }
 

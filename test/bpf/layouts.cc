@@ -145,6 +145,7 @@ std::string RecordConstants() {
                                   .Add("error", CloseReason::kError)
                                   .Add("tls-failed", CloseReason::kTlsFailed)
                                   .Add("tunnel", CloseReason::kTunnel)
+                                  .Add("revoked", CloseReason::kRevoked)
                                   .Text();
   return Object().Add("actions", actions).Add("closeReasons", reasons).Text();
 }
