@@ -1,9 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { WeftError } from '../../mesh/errors.ts';
 import type { AgentConfig } from '../config.ts';
+import type { Logger } from '../log.ts';
 import type { MessageToWorker } from '../worker/messages.ts';
 import { IdentityClient, createControllerTransport } from './directory/controller.ts';
 import { DirectoryClient } from './directory/directory-client.ts';
@@ -18,6 +19,7 @@ export interface MeshClientOptions {
   readonly access: ControllerAccess;
   readonly pods: EnrolledPods;
   readonly tellWorkers: (message: MessageToWorker) => void;
+  readonly log: Pick<Logger, 'info' | 'debug'>;
   readonly onProblem: (problem: WeftError) => void;
 }
 
@@ -33,18 +35,20 @@ export class MeshClient {
   #ticketKeys: Uint8Array[] = [randomBytes(ticketKeyBytes)];
   #running: Promise<void> | undefined;
 
-  private constructor(options: MeshClientOptions, ca: string | undefined) {
-    const { config, access, pods, tellWorkers, onProblem } = options;
+  private constructor(options: MeshClientOptions) {
+    const { config, access, pods, tellWorkers, log, onProblem } = options;
     const serverName = `weft-controller.${config.ownNamespace}${config.relay.identitySuffix}`;
     const transport = createControllerTransport({
       url: access.url,
-      ...(ca !== undefined && { tls: { ca, serverName } }),
+      ...(config.controllerCa !== undefined && { tls: { ca: readAnew(config.controllerCa), serverName } }),
     });
     const identityClient = new IdentityClient(transport);
     this.#tellWorkers = tellWorkers;
     this.#identities = new NodeIdentities({
       certifier: { certify: async (csr, signal) => identityClient.certify(await access.token(), csr, signal) },
       onCredentials: (credentials) => {
+        const { identity, notAfter } = credentials;
+        log.debug({ identity, notAfter }, 'certificate in force');
         tellWorkers(credentialsMessage(credentials));
       },
       onError: onProblem,
@@ -63,6 +67,11 @@ export class MeshClient {
       onForgotten: (address, port) => {
         this.link.forget(address, port);
       },
+      onTrustBundle: ({ anchors, issuer }) => {
+        const anchorPrints = anchors.map(fingerprint);
+        log.info({ anchors: anchorPrints, issuer: fingerprint(issuer) }, 'trust bundle');
+        this.#identities.trust(anchors, issuer);
+      },
       onProblem,
     });
     this.link = new MeshLink({
@@ -78,11 +87,7 @@ export class MeshClient {
 
   /** Knows what it knew when it ran last. */
   static async create(options: MeshClientOptions): Promise<MeshClient> {
-    const { controllerCa } = options.config;
-    const client = new MeshClient(
-      options,
-      controllerCa === undefined ? undefined : await readFile(controllerCa, 'utf8'),
-    );
+    const client = new MeshClient(options);
     await client.#directory.restore();
     return client;
   }
@@ -118,4 +123,22 @@ export class MeshClient {
 function credentialsMessage(credentials: Credentials): MessageToWorker {
   const { identity, certificates, privateKey, trustAnchors } = credentials;
   return { type: 'credentials', identity, certificates, privateKey, trustAnchors };
+}
+
+/** @throws at once where it cannot be read; later what it held before goes on, as it may be about to be replaced */
+function readAnew(path: string): () => string {
+  let last = readFileSync(path, 'utf8');
+  return () => {
+    try {
+      last = readFileSync(path, 'utf8');
+    } catch {
+      return last;
+    }
+    return last;
+  };
+}
+
+/** As operators find it: openssl x509 -fingerprint -sha256. */
+function fingerprint(certificate: Uint8Array): string {
+  return createHash('sha256').update(certificate).digest('hex').slice(0, 16);
 }

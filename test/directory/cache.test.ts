@@ -58,6 +58,7 @@ const memory: DirectoryMemory = {
     },
     { address: '192.0.2.1', port: 443, version: 4, destination: { kind: 'external' } },
   ],
+  trustBundle: { anchors: [Buffer.of(1, 2), Buffer.of(3)], issuer: Buffer.of(4) },
 };
 
 test('what is saved is what is loaded, and only its owner may read it', async (t) => {
@@ -79,7 +80,7 @@ test('a file of another node, of another format, or with any byte changed or cut
   };
   const other = await loadMemory(path, 'n2');
   assert.ok(other instanceof WeftError && other.message.includes('n1'));
-  writeFileSync(path, good.toString().replace('weft-directory 1 ', 'weft-directory 2 '));
+  writeFileSync(path, good.toString().replace('weft-directory 2 ', 'weft-directory 1 '));
   assert.ok(await isRefused());
   await fc.assert(
     fc.asyncProperty(fc.nat(good.length - 1), fc.integer({ min: 1, max: 255 }), async (index, difference) => {

@@ -5,7 +5,7 @@ import type { Clock } from './clock.ts';
 import { Age } from './clock.ts';
 import { Credentials } from './credentials.ts';
 import type { Certificate } from './issued-leaf.ts';
-import { isTrusted, measureSkew, readIssued } from './issued-leaf.ts';
+import { isIssuedBy, isTrusted, measureSkew, readIssued } from './issued-leaf.ts';
 import { requestFor } from './key-request.ts';
 import { RetryBackoff } from './retry-backoff.ts';
 
@@ -48,6 +48,7 @@ const shortestRenewalMs = 1000;
 /** So that a clock that jumped is noticed. */
 const longestSleepMs = 60_000;
 const longestRetryMs = 60_000;
+const newIssuerSpreadMs = 10_000;
 /** Connections wait for the first leaf. */
 const longestFirstRetryMs = 5000;
 
@@ -84,6 +85,16 @@ export class LeafKeeper {
     this.#leaf = { ...this.#leaf, credentials };
     this.#options.onCredentials(credentials);
     if (!isTrusted(credentials.certificates, anchors)) this.#renewal.abort();
+  }
+
+  /** Not at once: all nodes of the mesh hear of a new issuer at the same time. */
+  renewUnlessIssuedBy(issuer: Uint8Array): void {
+    if (this.#leaf === undefined || isIssuedBy(this.#leaf.credentials.certificates, issuer)) return;
+    const renewal = this.#renewal;
+    const { clock, random } = this.#options;
+    void clock.sleep(random() * newIssuerSpreadMs, this.#closed.signal).then(() => {
+      renewal.abort();
+    });
   }
 
   async close(): Promise<void> {

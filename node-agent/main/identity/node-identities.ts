@@ -46,6 +46,7 @@ export class NodeIdentities {
   readonly #clockSkew: ClockSkew;
   readonly #queue = new KeyedQueue(concurrency);
   #trustAnchors: readonly Uint8Array[] = [];
+  #issuer: Uint8Array | undefined;
 
   constructor(options: NodeIdentitiesOptions) {
     this.#options = options;
@@ -71,11 +72,24 @@ export class NodeIdentities {
     return { isReady, identities, clockSkewMs, clockError };
   }
 
-  /** One bundle for the node: whichever way it came, it is in force for all identities at once. */
-  trust(anchors: readonly Uint8Array[]): void {
+  /** The word of the directory on whom the mesh trusts, and who signs its leaves. */
+  trust(anchors: readonly Uint8Array[], issuer: Uint8Array): void {
+    this.#issuer = issuer;
+    this.#trust(anchors);
+    for (const keeper of this.#keepers.values()) keeper.renewUnlessIssuedBy(issuer);
+  }
+
+  /** One bundle for the node, in force for all identities at once. */
+  #trust(anchors: readonly Uint8Array[]): void {
     if (isSameBundle(anchors, this.#trustAnchors)) return;
     this.#trustAnchors = anchors;
     for (const keeper of this.#keepers.values()) keeper.trust(anchors);
+  }
+
+  /** A bundle that came with a leaf may be older than what the directory has said meanwhile. */
+  #issued(keeper: LeafKeeper | undefined, credentials: Credentials): void {
+    if (this.#issuer === undefined) this.#trust(credentials.trustAnchors);
+    else if (!isSameBundle(credentials.trustAnchors, this.#trustAnchors)) keeper?.trust(this.#trustAnchors);
   }
 
   async close(): Promise<void> {
@@ -92,7 +106,7 @@ export class NodeIdentities {
       random,
       onCredentials: (credentials) => {
         onCredentials(credentials);
-        this.trust(credentials.trustAnchors);
+        this.#issued(this.#keepers.get(identity), credentials);
       },
       onSkew: (skewMs) => {
         this.#noteSkew(skewMs);
