@@ -130,7 +130,8 @@ export class Policy {
     for (const connection of this.#waiting.take(key)) {
       const missing = this.#tryToDecide(connection, connection.direction, connection.pod);
       if (missing === undefined) engine.resume(connection.id);
-      else if (this.#waiting.add(connection, missing.key) === 'first') missing.ask?.();
+      // The same answer would come again at once, and for ever; what changes comes unasked.
+      else if (this.#waiting.add(connection, missing.key) === 'first' && missing.key !== key) missing.ask?.();
     }
   }
 
