@@ -196,7 +196,8 @@ export class DirectoryClient {
   }
 
   #expire(): void {
-    for (const expired of this.#known.expire(performance.now())) {
+    // Without the controller nobody could tell it again.
+    for (const expired of this.#known.expire(this.#isConnected ? performance.now() : -Infinity)) {
       this.#subscribe.delete(expired);
       this.#unsubscribe.add(expired);
       this.#options.onForgotten?.(expired.address, expired.port);
