@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { WeftError } from '../../mesh/errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { MessageToWorker } from '../worker/messages.ts';
@@ -12,6 +12,7 @@ import type { ControllerAccess } from './embedded-controller.ts';
 import type { EnrolledPods } from './enrolled-pods.ts';
 import { NodeIdentities } from './identity/node-identities.ts';
 import type { Credentials } from './identity/credentials.ts';
+import { SavedLeaves } from './identity/saved-leaves.ts';
 import { MeshLink } from './mesh-link.ts';
 
 export interface MeshClientOptions {
@@ -24,6 +25,7 @@ export interface MeshClientOptions {
 }
 
 const ticketKeyBytes = 80;
+const saveMs = 200;
 const ticketKeyLifeMs = 6 * 3_600_000;
 
 /** What this node knows of the mesh, and how it proves to be part of it: the directory's client, certificates, ticket keys. */
@@ -32,6 +34,9 @@ export class MeshClient {
   readonly #directory: DirectoryClient;
   readonly #identities: NodeIdentities;
   readonly #tellWorkers: (message: MessageToWorker) => void;
+  readonly #savedLeaves: SavedLeaves;
+  readonly #onProblem: (problem: WeftError) => void;
+  #saveTimer: NodeJS.Timeout | undefined;
   #ticketKeys: Uint8Array[] = [randomBytes(ticketKeyBytes)];
   #running: Promise<void> | undefined;
 
@@ -44,12 +49,19 @@ export class MeshClient {
     });
     const identityClient = new IdentityClient(transport);
     this.#tellWorkers = tellWorkers;
+    this.#onProblem = onProblem;
+    this.#savedLeaves = new SavedLeaves(join(config.runDir, 'leaves.json'));
     this.#identities = new NodeIdentities({
       certifier: { certify: async (csr, signal) => identityClient.certify(await access.token(), csr, signal) },
+      saved: this.#savedLeaves.load(),
       onCredentials: (credentials) => {
+        this.#saveSoon();
         const { identity, notAfter } = credentials;
         log.debug({ identity, notAfter }, 'certificate in force');
         tellWorkers(credentialsMessage(credentials));
+      },
+      onRelease: () => {
+        this.#saveSoon();
       },
       onError: onProblem,
     });
@@ -107,7 +119,22 @@ export class MeshClient {
   /** Resolves once what is known is on disk. */
   async ended(): Promise<void> {
     await this.#running;
+    clearTimeout(this.#saveTimer);
     await this.#identities.close();
+    clearTimeout(this.#saveTimer); // closing released them all, but the next agent wants them
+  }
+
+  #saveSoon(): void {
+    this.#saveTimer ??= setTimeout(() => {
+      this.#saveTimer = undefined;
+      try {
+        this.#savedLeaves.save(this.#identities.credentials);
+      } catch (cause) {
+        this.#onProblem(
+          new WeftError('WEFT-E224', `certificates cannot be kept for the next agent: ${String(cause)}`, { cause }),
+        );
+      }
+    }, saveMs);
   }
 
   /** What a worker has to be told before anything else. */

@@ -6,6 +6,11 @@ export function labFolder(lab: string): string {
   return `/run/weft-lab/${lab}`;
 }
 
+/** What has to lie in memory, as below /run of a node. */
+export function labMemory(lab: string): string {
+  return `/dev/shm/weft-lab-${lab}`;
+}
+
 export function labPrefix(lab: string): string {
   return `weft-${lab}-`;
 }

@@ -9,7 +9,7 @@ import { readIssuer } from '../../../control-plane/identity/issuer.ts';
 import { createAuthority } from '../../../control-plane/identity/new-authority.ts';
 import { mesh } from '../../../control-plane/identity/test-identity.ts';
 import { WeftError } from '../../../mesh/errors.ts';
-import type { Credentials } from './credentials.ts';
+import { Credentials } from './credentials.ts';
 import type { Certificate } from './issued-leaf.ts';
 import type { NodeIdentitiesOptions } from './node-identities.ts';
 import { NodeIdentities } from './node-identities.ts';
@@ -380,6 +380,53 @@ test("the directory's word on the anchors counts more than an older bundle that 
     assert.equal(fixture.requests, 2);
     assert.deepEqual(fixture.last.trustAnchors, [...old.anchors, ...next.anchors]);
     assert.deepEqual(identities.credentials, told.slice(-1));
+  }));
+
+test('what an earlier agent had is used without the controller, and renewed in its time', () =>
+  using({}, async (earlier) => {
+    earlier.identities.want(new Set([web, api]));
+    await settle();
+    const saved = [...earlier.told];
+    await using({ saved }, async (fixture) => {
+      const { identities, clock, told } = fixture;
+      fixture.issuer = earlier.issuer;
+      fixture.intercept = away;
+      await clock.advance(2 * hourMs);
+      identities.want(new Set([web]));
+      await settle();
+      assert.deepEqual(told, [saved.find(({ identity }) => identity === web)]);
+      assert.equal(identities.status.identities[0]?.state, 'valid');
+      await clock.advance((0.7 * 24 - 2) * hourMs - 1000);
+      assert.equal(fixture.requests, 0);
+      await clock.advance(1000);
+      assert.equal(fixture.requests, 1);
+      identities.want(new Set([web, api]));
+      fixture.intercept = () => Promise.resolve(undefined);
+      await settle();
+      assert.deepEqual(
+        told[1],
+        saved.find(({ identity }) => identity === api),
+        'it is used until it is renewed',
+      );
+      await clock.advance(5 * hourMs);
+      assert.deepEqual(new Set(told.slice(-2).map(({ identity }) => identity)), new Set([web, api]));
+    });
+  }));
+
+test('what an earlier agent had is not used where it has expired or is of another name', () =>
+  using({}, async (earlier) => {
+    earlier.identities.want(new Set([web]));
+    await settle();
+    const { certificates, trustAnchors, notAfter, privateKey: der } = earlier.last;
+    const key = createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' });
+    const misnamed = new Credentials({ identity: api, certificates, trustAnchors, notAfter }, key);
+    await using({ saved: [earlier.last, misnamed] }, async (fixture) => {
+      fixture.issuer = earlier.issuer;
+      await fixture.clock.advance(25 * hourMs);
+      fixture.identities.want(new Set([web, api]));
+      await settle();
+      assert.equal(fixture.requests, 2);
+    });
   }));
 
 test('an answer that is not what was asked for is not used', () =>

@@ -15,6 +15,8 @@ export interface Certifier {
 
 export interface NodeIdentitiesOptions {
   readonly certifier: Certifier;
+  /** What an earlier agent had, where it can be known; each is used when its identity is wanted. */
+  readonly saved?: readonly Credentials[];
   /** Told of each new leaf and of each change of the trust anchors. */
   readonly onCredentials: (credentials: Credentials) => void;
   /** The identity is not wanted any more. */
@@ -41,6 +43,7 @@ const concurrency = 8;
 export class NodeIdentities {
   readonly #options: NodeIdentitiesOptions;
   readonly #clock: Clock;
+  readonly #saved: Map<string, Credentials>;
   readonly #keepers = new Map<string, LeafKeeper>();
   readonly #closing = new Set<Promise<void>>();
   readonly #clockSkew: ClockSkew;
@@ -51,6 +54,7 @@ export class NodeIdentities {
   constructor(options: NodeIdentitiesOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#saved = new Map(options.saved?.map((credentials) => [credentials.identity, credentials]));
     this.#clockSkew = new ClockSkew(this.#clock);
   }
 
@@ -99,8 +103,11 @@ export class NodeIdentities {
 
   #keep(identity: string): void {
     const { onCredentials, onError, random = Math.random } = this.#options;
+    const saved = this.#saved.get(identity);
+    this.#saved.delete(identity);
     const keeper = new LeafKeeper({
       identity,
+      ...(saved && { saved }),
       certify: (csr, signal) => this.#queue.run(identity, () => this.#certify(csr, signal)),
       clock: this.#clock,
       random,
