@@ -27,6 +27,7 @@ export interface ControllerOptions {
 export class Controller {
   readonly #source: Source;
   readonly #model: Model;
+  readonly #directory: Directory;
   readonly #server: ControlServer;
 
   constructor(options: ControllerOptions) {
@@ -47,8 +48,9 @@ export class Controller {
     });
     this.#source = source;
     this.#model = model;
+    this.#directory = new Directory({ model, clusterNetworks, trust: issuer });
     this.#server = new ControlServer({
-      directory: new Directory({ model, clusterNetworks }),
+      directory: this.#directory,
       authenticator,
       certify: (request, signal) => authority.certify(request, signal),
       ...(options.tls && { tls: options.tls }),
@@ -63,6 +65,11 @@ export class Controller {
   /** For connections from now on. */
   setTls(tls: { readonly key: string; readonly cert: string }): void {
     this.#server.setTls(tls);
+  }
+
+  /** Tells the agents. */
+  issuerChanged(): void {
+    this.#directory.trustChanged();
   }
 
   /** Resolves to the port, once everything that exists is known. */

@@ -9,6 +9,7 @@ import { WeftError } from '../mesh/errors.ts';
 import { Controller } from './controller.ts';
 import { IssuerSource } from './identity/issuer-source.ts';
 import { TokenAuthority, openTokenKey } from './identity/token-authority.ts';
+import type { ServerCertificate } from './server-certificate.ts';
 import { issueServerCertificate } from './server-certificate.ts';
 import { ManifestSource } from './sources/manifests.ts';
 
@@ -28,6 +29,7 @@ weft-controller token prints a token for the agent of a node, to be given by --t
 `;
 const privateNetworks = '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7';
 const renewAt = 0.7;
+const longestTimerMs = 2 ** 31 - 1;
 
 const { values, positionals } = readArguments();
 if (values.help) {
@@ -58,10 +60,23 @@ async function run(): Promise<void> {
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
   const issuer = orExit(
-    await IssuerSource.open({ folder: values.issuer ?? join(values['state-dir'], 'issuer'), onRefused: onProblem }),
+    await IssuerSource.open({
+      folder: values.issuer ?? join(values['state-dir'], 'issuer'),
+      onRefused: onProblem,
+      onChange: (current) => {
+        log.info({ anchors: current.anchors.length, until: current.notAfter }, 'issuer or trust anchors replaced');
+        renewCertificate();
+        controller.issuerChanged();
+      },
+    }),
   );
-  const certificate = (): { key: string; cert: string } =>
-    orExit(issueServerCertificate(mesh, issuer.current, { lifeMs: leafLifeMs, now: Date.now() }));
+  const certificate = (): ServerCertificate | WeftError =>
+    issueServerCertificate(mesh, issuer.current, { lifeMs: leafLifeMs, now: Date.now() });
+  const renewCertificate = (): void => {
+    const renewed = certificate();
+    if (renewed instanceof WeftError) onProblem(renewed);
+    else controller.setTls(renewed);
+  };
   const source = new ManifestSource(manifests);
   const controller = new Controller({
     source,
@@ -70,13 +85,11 @@ async function run(): Promise<void> {
     authenticator: tokens,
     issuer: () => issuer.current,
     leafLifeMs,
-    tls: certificate(),
+    tls: orExit(certificate()),
     onProblem,
   });
   const stop = new AbortController();
-  const renewal = setInterval(() => {
-    controller.setTls(certificate());
-  }, leafLifeMs * renewAt);
+  const renewal = setInterval(renewCertificate, Math.min(leafLifeMs * renewAt, longestTimerMs));
   const [, host = '0.0.0.0', portText = '8086'] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(values.listen) ?? [];
   source.onChange(() => {
     for (const problem of source.problems()) onProblem(problem);

@@ -47,6 +47,8 @@ const catalogue = {
   'WEFT-E222': 'Connections of this identity fail until it is renewed: look why the last attempt to renew failed.',
   'WEFT-E223':
     'Look at the cause, at --controller, at the controller and at the network between them; the agent tries again by itself.',
+  'WEFT-E224':
+    'Look at the cause and at --run-dir. While the controller is away, an agent that restarts has no certificates.',
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -20,7 +20,16 @@ import { NodeSession, response } from './node-session.ts';
 export interface DirectoryOptions {
   readonly model: Model;
   readonly clusterNetworks: readonly Network[];
+  /** Asked whenever an agent is told; absent where nobody is certified. */
+  readonly trust?: () => TrustBundle;
   readonly limits?: Partial<DirectoryLimits>;
+}
+
+export interface TrustBundle {
+  /** DER. */
+  readonly anchors: readonly Uint8Array[];
+  /** DER: who signs leaves. */
+  readonly certificate: Uint8Array;
 }
 
 export interface DirectoryLimits extends SessionLimits {
@@ -48,6 +57,7 @@ const defaultLimits: DirectoryLimits = {
 export class Directory {
   readonly #model: Model;
   readonly #networks: readonly Network[];
+  readonly #trust: (() => TrustBundle) | undefined;
   readonly #limits: DirectoryLimits;
   readonly #epoch = randomUUID();
   readonly #sessions = new Map<string, NodeSession>();
@@ -61,6 +71,7 @@ export class Directory {
   constructor(options: DirectoryOptions) {
     this.#model = options.model;
     this.#networks = options.clusterNetworks;
+    this.#trust = options.trust;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#departures = new Departures(this.#limits.leaveMs);
     this.#model.onChange((change) => {
@@ -73,6 +84,11 @@ export class Directory {
     for (const stream of this.#streams.values()) stream.abort();
     for (const timer of this.#retained.values()) clearTimeout(timer);
     this.#departures.close();
+  }
+
+  /** To be called when the issuer or the anchors are others. */
+  trustChanged(): void {
+    for (const session of this.#sessions.values()) session.markTrust();
   }
 
   /** @throws WeftError that ends the stream */
@@ -100,7 +116,8 @@ export class Directory {
         (error: unknown) => stream.abort(error),
       );
       yield response({ case: 'welcome', value: { epoch: this.#epoch } });
-      yield* session.responses(() => this.#model.version, this.#limits, ended);
+      const trust = (): ConnectResponse | undefined => this.#trust && trustMessage(this.#trust());
+      yield* session.responses(() => this.#model.version, trust, this.#limits, ended);
       if (stream.signal.reason instanceof WeftError) throw stream.signal.reason;
     } finally {
       stream.abort();
@@ -241,6 +258,10 @@ export class Directory {
       session?.markWorkloads();
     }
   }
+}
+
+function trustMessage({ anchors, certificate }: TrustBundle): ConnectResponse {
+  return response({ case: 'trustBundle', value: { anchors: [...anchors], issuer: certificate } });
 }
 
 function tooMany(node: string, what: string): WeftError {

@@ -35,6 +35,7 @@ export class NodeSession {
   readonly #unacknowledged: { readonly version: number; readonly sentAt: number }[] = [];
   #workloadsVersion = 0;
   #workloadsChanged = true;
+  #trustChanged = true;
 
   constructor(node: string, workloads: Iterable<Workload>, version: number) {
     this.node = node;
@@ -51,6 +52,7 @@ export class NodeSession {
     this.#unacknowledged.length = 0;
     this.#workloadsVersion = workloadsVersion;
     this.#workloadsChanged = true;
+    this.#trustChanged = true;
   }
 
   subscribe(state: DestinationState, version: number): void {
@@ -75,6 +77,11 @@ export class NodeSession {
     this.wakeup.call();
   }
 
+  markTrust(): void {
+    this.#trustChanged = true;
+    this.wakeup.call();
+  }
+
   /** At most one for each workload that left, and the agent has at most its own. */
   tellLeft(left: Left): void {
     this.#left.push(left);
@@ -89,6 +96,7 @@ export class NodeSession {
   /** @throws WeftError WEFT-E304, WEFT-E308 */
   async *responses(
     currentVersion: () => number,
+    trust: () => ConnectResponse | undefined,
     limits: SessionLimits,
     signal: AbortSignal,
   ): AsyncGenerator<ConnectResponse> {
@@ -99,6 +107,11 @@ export class NodeSession {
       const oldest = this.#unacknowledged[0];
       if (oldest !== undefined && now - oldest.sentAt >= limits.acknowledgeMs)
         throw new WeftError('WEFT-E304', `node ${this.node} has not acknowledged for ${limits.acknowledgeMs} ms`);
+      if (this.#trustChanged) {
+        this.#trustChanged = false;
+        const message = trust();
+        if (message !== undefined) yield message;
+      }
       yield* this.#left.splice(0).map((left) => response({ case: 'left', value: left }));
       if (this.#unacknowledged.length < limits.unacknowledgedUpdates && this.#hasNews()) {
         yield* this.#update(currentVersion());

@@ -18,6 +18,8 @@ export interface IssuerTexts {
 /** Who signs leaves, and whom the mesh trusts. */
 export interface Issuer {
   readonly key: KeyObject;
+  /** DER. */
+  readonly certificate: Uint8Array;
   readonly subject: Der;
   readonly keyIdentifier: Buffer;
   /** DER, the issuer first, without the anchor. */
@@ -54,6 +56,7 @@ export function readIssuer(texts: IssuerTexts, now: number): Issuer | WeftError 
   if (subject === undefined) return refused('its certificate is not DER');
   return {
     key,
+    certificate: issuer.raw,
     subject,
     keyIdentifier: keyIdentifier ?? keyIdentifierOf(issuer.publicKey.export({ type: 'spki', format: 'der' })),
     chain: chain.map((certificate) => certificate.raw),

@@ -172,6 +172,7 @@ export class Agent {
       tellWorkers: (message) => {
         this.#workers.broadcast(message);
       },
+      log: this.#log,
       onProblem,
     });
     return this.#mesh;

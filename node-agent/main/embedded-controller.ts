@@ -23,7 +23,13 @@ export async function startEmbeddedController(
   onProblem: (problem: WeftError) => void,
   signal: AbortSignal,
 ): Promise<ControllerAccess> {
-  const issuer = await IssuerSource.open({ folder: join(config.stateDir, 'issuer'), onRefused: onProblem });
+  const issuer = await IssuerSource.open({
+    folder: join(config.stateDir, 'issuer'),
+    onRefused: onProblem,
+    onChange: () => {
+      controller.issuerChanged();
+    },
+  });
   if (issuer instanceof WeftError) throw issuer;
   const tokens = new TokenAuthority({
     key: newTokenKey(),

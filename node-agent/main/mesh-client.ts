@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { WeftError } from '../../mesh/errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { AgentConfig } from '../config.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
+import type { Logger } from '../log.ts';
 import type { MessageToWorker } from '../worker/messages.ts';
 import { IdentityClient, createControllerTransport } from './directory/controller.ts';
 import { DirectoryClient } from './directory/directory-client.ts';
@@ -12,6 +13,7 @@ import type { ControllerAccess } from './embedded-controller.ts';
 import type { EnrolledPods } from './enrolled-pods.ts';
 import { NodeIdentities } from './identity/node-identities.ts';
 import type { Credentials } from './identity/credentials.ts';
+import { SavedLeaves } from './identity/saved-leaves.ts';
 import { MeshLink } from './mesh-link.ts';
 
 export interface MeshClientOptions {
@@ -19,10 +21,12 @@ export interface MeshClientOptions {
   readonly access: ControllerAccess;
   readonly pods: EnrolledPods;
   readonly tellWorkers: (message: MessageToWorker) => void;
+  readonly log: Pick<Logger, 'info' | 'debug'>;
   readonly onProblem: (problem: WeftError) => void;
 }
 
 const ticketKeyBytes = 80;
+const saveMs = 200;
 const ticketKeyLifeMs = 6 * 3_600_000;
 
 /** What this node knows of the mesh, and how it proves to be part of it: the directory's client, certificates, ticket keys. */
@@ -31,22 +35,34 @@ export class MeshClient {
   readonly #directory: DirectoryClient;
   readonly #identities: NodeIdentities;
   readonly #tellWorkers: (message: MessageToWorker) => void;
+  readonly #savedLeaves: SavedLeaves;
+  readonly #onProblem: (problem: WeftError) => void;
+  #saveTimer: NodeJS.Timeout | undefined;
   #ticketKeys: Uint8Array[] = [randomBytes(ticketKeyBytes)];
   #running: Promise<void> | undefined;
 
-  private constructor(options: MeshClientOptions, ca: string | undefined) {
-    const { config, access, pods, tellWorkers, onProblem } = options;
+  private constructor(options: MeshClientOptions) {
+    const { config, access, pods, tellWorkers, log, onProblem } = options;
     const serverName = `weft-controller.${config.ownNamespace}${config.relay.identitySuffix}`;
     const transport = createControllerTransport({
       url: access.url,
-      ...(ca !== undefined && { tls: { ca, serverName } }),
+      ...(config.controllerCa !== undefined && { tls: { ca: readAnew(config.controllerCa), serverName } }),
     });
     const identityClient = new IdentityClient(transport);
     this.#tellWorkers = tellWorkers;
+    this.#onProblem = onProblem;
+    this.#savedLeaves = new SavedLeaves(join(config.runDir, 'leaves.json'));
     this.#identities = new NodeIdentities({
       certifier: { certify: async (csr, signal) => identityClient.certify(await access.token(), csr, signal) },
+      saved: this.#savedLeaves.load(),
       onCredentials: (credentials) => {
+        this.#saveSoon();
+        const { identity, notAfter } = credentials;
+        log.debug({ identity, notAfter }, 'certificate in force');
         tellWorkers(credentialsMessage(credentials));
+      },
+      onRelease: () => {
+        this.#saveSoon();
       },
       onError: onProblem,
     });
@@ -64,6 +80,11 @@ export class MeshClient {
       onForgotten: (address, port) => {
         this.link.forget(address, port);
       },
+      onTrustBundle: ({ anchors, issuer }) => {
+        const anchorPrints = anchors.map(fingerprint);
+        log.info({ anchors: anchorPrints, issuer: fingerprint(issuer) }, 'trust bundle');
+        this.#identities.trust(anchors, issuer);
+      },
       onProblem,
     });
     this.link = new MeshLink({
@@ -79,11 +100,7 @@ export class MeshClient {
 
   /** Knows what it knew when it ran last. */
   static async create(options: MeshClientOptions): Promise<MeshClient> {
-    const { controllerCa } = options.config;
-    const client = new MeshClient(
-      options,
-      controllerCa === undefined ? undefined : await readFile(controllerCa, 'utf8'),
-    );
+    const client = new MeshClient(options);
     await client.#directory.restore();
     return client;
   }
@@ -103,7 +120,22 @@ export class MeshClient {
   /** Resolves once what is known is on disk. */
   async ended(): Promise<void> {
     await this.#running;
+    clearTimeout(this.#saveTimer);
     await this.#identities.close();
+    clearTimeout(this.#saveTimer); // closing released them all, but the next agent wants them
+  }
+
+  #saveSoon(): void {
+    this.#saveTimer ??= setTimeout(() => {
+      this.#saveTimer = undefined;
+      try {
+        this.#savedLeaves.save(this.#identities.credentials);
+      } catch (cause) {
+        this.#onProblem(
+          new WeftError('WEFT-E224', `certificates cannot be kept for the next agent: ${String(cause)}`, { cause }),
+        );
+      }
+    }, saveMs);
   }
 
   get status(): Pick<AgentStatus, 'isDirectoryConnected' | 'knowsMesh' | 'identities'> {
@@ -124,4 +156,22 @@ export class MeshClient {
 function credentialsMessage(credentials: Credentials): MessageToWorker {
   const { identity, certificates, privateKey, trustAnchors } = credentials;
   return { type: 'credentials', identity, certificates, privateKey, trustAnchors };
+}
+
+/** @throws at once where it cannot be read; later what it held before goes on, as it may be about to be replaced */
+function readAnew(path: string): () => string {
+  let last = readFileSync(path, 'utf8');
+  return () => {
+    try {
+      last = readFileSync(path, 'utf8');
+    } catch {
+      return last;
+    }
+    return last;
+  };
+}
+
+/** As operators find it: openssl x509 -fingerprint -sha256. */
+function fingerprint(certificate: Uint8Array): string {
+  return createHash('sha256').update(certificate).digest('hex').slice(0, 16);
 }

@@ -164,7 +164,8 @@ export class Policy {
     for (const connection of this.#waiting.take(key)) {
       const missing = this.#tryToDecide(connection, connection.direction, connection.pod);
       if (missing !== undefined) {
-        if (this.#waiting.add(connection, missing.key) === 'first') missing.ask?.();
+        // The same answer would come again at once, and for ever; what changes comes unasked.
+        if (this.#waiting.add(connection, missing.key) === 'first' && missing.key !== key) missing.ask?.();
       } else if (!engine.resume(connection.id)) {
         this.#fused.ended(connection.id);
         this.#with.metrics.cameTooLate(connection.id);

@@ -93,6 +93,24 @@ test('connections are relayed with the deadlines of their direction', (t) => {
   assert.deepEqual(engine.connect(outbound), [2, 1000, 5000, 443]);
 });
 
+test('main is asked once where a connection goes, also where its answer is that nobody knows yet', (t) => {
+  const { worker, engine, sent } = setUp(t);
+  const unknown = { ...plainPeer, destination: { kind: 'unknown' } } as const;
+  assert.equal(engine.connect({ ...outbound, id: 1 })[0], 4);
+  assert.equal(engine.connect({ ...outbound, id: 2 })[0], 4);
+  worker.receive(unknown);
+  worker.receive(unknown);
+  assert.deepEqual(sent, [{ type: 'resolve', address: '10.0.0.8', port: 443 }]);
+  worker.receive(plainPeer);
+  assert.deepEqual(
+    engine.resumed.map(([id, action]) => [id, action]),
+    [
+      [1, 2],
+      [2, 2],
+    ],
+  );
+});
+
 test('a connection of a pod that nobody has told of is refused', (t) => {
   const { engine } = setUp(t);
   assert.equal(engine.connect({ ...inbound, pod: 2 })[0], 0);

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { WeftError } from '../../mesh/errors.ts';
 import type { DirectoryMemory } from '../../node-agent/main/directory/directory-cache.ts';
 import { loadMemory, saveMemory } from '../../node-agent/main/directory/directory-cache.ts';
-import { cacheFile, startAgent, startController, until } from './harness.ts';
+import { TestController, cacheFile, startAgent, startController, until } from './harness.ts';
 
 const workload = {
   uid: 'u1',
@@ -58,6 +58,7 @@ const memory: DirectoryMemory = {
     },
     { address: '192.0.2.1', port: 443, version: 4, destination: { kind: 'external' } },
   ],
+  trustBundle: { anchors: [Buffer.of(1, 2), Buffer.of(3)], issuer: Buffer.of(4) },
 };
 
 test('what is saved is what is loaded, and only its owner may read it', async (t) => {
@@ -79,7 +80,7 @@ test('a file of another node, of another format, or with any byte changed or cut
   };
   const other = await loadMemory(path, 'n2');
   assert.ok(other instanceof WeftError && other.message.includes('n1'));
-  writeFileSync(path, good.toString().replace('weft-directory 1 ', 'weft-directory 2 '));
+  writeFileSync(path, good.toString().replace('weft-directory 2 ', 'weft-directory 1 '));
   assert.ok(await isRefused());
   await fc.assert(
     fc.asyncProperty(fc.nat(good.length - 1), fc.integer({ min: 1, max: 255 }), async (index, difference) => {
@@ -119,4 +120,27 @@ test('a cache that cannot be written is told, and the agent goes on', async (t) 
   agent.client.lookUp('10.96.0.1', 80);
   await until(() => agent.problems.some(({ message }) => message.includes('cannot be written')), 'the fault is told');
   await until(() => agent.destinations.has('10.96.0.1:80'), 'the service is answered');
+});
+
+test('what is idle is forgotten, but not while the controller is away', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const controller = await startController(t);
+  controller.shop('n1');
+  const forgotten: string[] = [];
+  const agent = await startAgent(t, 'n1', controller.port, {
+    limits: { idleMs: 0 },
+    onForgotten: (address) => forgotten.push(address),
+  });
+  agent.client.lookUp('10.96.0.1', 80);
+  await until(() => agent.destinations.has('10.96.0.1:80'), 'the service is answered');
+  await controller.close();
+  await until(() => !agent.client.isConnected, 'the agent notices');
+  t.mock.timers.tick(30_000);
+  assert.deepEqual(forgotten, []);
+  const { port } = controller;
+  const successor = await new TestController().start(port);
+  t.after(() => successor.close());
+  await until(() => agent.client.isConnected, 'the agent is connected again');
+  t.mock.timers.tick(30_000);
+  assert.deepEqual(forgotten, ['10.96.0.1']);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { DirectoryLimits } from '../../control-plane/directory/directory.ts';
+import type { DirectoryLimits, TrustBundle } from '../../control-plane/directory/directory.ts';
 import { Directory } from '../../control-plane/directory/directory.ts';
 import type { ControlServerOptions } from '../../control-plane/directory/server.ts';
 import { ControlServer } from '../../control-plane/directory/server.ts';
@@ -33,12 +33,20 @@ export class TestController {
     identityOf: ({ serviceAccount, namespace }) => `${serviceAccount}.${namespace}.test`,
   });
   readonly errors: WeftError[] = [];
+  readonly directory: Directory;
   readonly #server: ControlServer;
+  trust: TrustBundle = { anchors: [], certificate: Buffer.of() };
   port = 0;
 
   constructor(limits: Partial<DirectoryLimits> = {}, options: Partial<ControlServerOptions> = {}) {
+    this.directory = new Directory({
+      model: this.model,
+      clusterNetworks: [parseNetwork('10.0.0.0/8')],
+      trust: () => this.trust,
+      limits,
+    });
     this.#server = new ControlServer({
-      directory: new Directory({ model: this.model, clusterNetworks: [parseNetwork('10.0.0.0/8')], limits }),
+      directory: this.directory,
       authenticator,
       certify: () => Promise.resolve(new WeftError('WEFT-E302', 'nobody is certified here')),
       onError: (error) => this.errors.push(error),

@@ -29,7 +29,7 @@ test('an agent speaks only to a controller whose certificate is of the trusted a
   const url = `https://127.0.0.1:${controller.port}`;
   const agentOf = (ca: string, name: string): ReturnType<typeof startAgent> =>
     startAgent(t, 'n1', controller.port, {
-      transport: createControllerTransport({ url, tls: { ca, serverName: name } }),
+      transport: createControllerTransport({ url, tls: { ca: () => ca, serverName: name } }),
     });
 
   const wrongName = await agentOf(tls.cert, 'somebody-else.test');
@@ -45,4 +45,18 @@ test('an agent speaks only to a controller whose certificate is of the trusted a
   const agent = await agentOf(tls.cert, serverName);
   agent.client.lookUp('10.96.0.1', 80);
   await until(() => agent.destinations.has('10.96.0.1:80'), 'the service is answered');
+});
+
+test('the anchors that the controller is verified by are read again at each connect', async (t) => {
+  const [before, after] = [selfSigned(t), selfSigned(t)];
+  const controller = await startController(t, {}, { tls: after });
+  let ca = before.cert;
+  const transport = createControllerTransport({
+    url: `https://127.0.0.1:${controller.port}`,
+    tls: { ca: () => ca, serverName },
+  });
+  const agent = await startAgent(t, 'n1', controller.port, { transport });
+  await until(() => agent.problems.length > 0, 'it says why it does not connect');
+  ca = after.cert;
+  await until(() => agent.client.isConnected, 'it connects');
 });

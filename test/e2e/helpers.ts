@@ -57,6 +57,19 @@ export async function dial(
   return parse(stdout, stderr) as Dialed;
 }
 
+export interface Said {
+  readonly answer: string;
+  readonly error: string | null;
+  readonly ms: number;
+}
+
+/** To a server that echoes; with "-" to one that speaks first. */
+export async function say(pod: LabPod, address: string, port: number, text: string, seconds = 10): Promise<Said> {
+  const command = ['/usr/bin/python3', `${tools}say.py`, address, String(port), text, String(seconds)];
+  const { stdout, stderr } = await pod.run(command, { timeoutMs: seconds * 1000 + 5000 });
+  return parse(stdout, stderr) as Said;
+}
+
 export async function rawSyn(
   pod: LabPod,
   address: string,

@@ -14,6 +14,11 @@ export function labState(lab: string): string {
   return `${labFolder(lab)}/lab.json`;
 }
 
+/** What has to lie in memory, as below /run of a node. */
+export function labMemory(lab: string): string {
+  return `/dev/shm/weft-lab-${lab}`;
+}
+
 export function labPrefix(lab: string): string {
   return `weft-${lab}-`;
 }

@@ -8,7 +8,7 @@ import { CniRuntime } from './cni-runtime.ts';
 import type { CommandOptions, CommandResult } from './command.ts';
 import { must, run } from './command.ts';
 import type { Lab } from './lab.ts';
-import { debianPlugins, labFolder, labPrefix, nodeNetns, nodePins } from './layout.ts';
+import { debianPlugins, labFolder, labMemory, labPrefix, nodeNetns, nodePins } from './layout.ts';
 import { inNamespaceAndCgroup, LabPod, withoutAddressDetection } from './pod.ts';
 import type { PodSpec } from './pod.ts';
 
@@ -44,7 +44,7 @@ export class LabNode {
   }
 
   get runDir(): string {
-    return join(this.folder, 'run');
+    return join(labMemory(this.lab.name), this.name);
   }
 
   get stateDir(): string {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { run } from './command.ts';
-import { labCgroup, labFolder, labPrefix } from './layout.ts';
+import { labCgroup, labFolder, labMemory, labPrefix } from './layout.ts';
 import { removeContainers } from './podman.ts';
 
 const killDeadlineMs = 5000;
@@ -24,7 +24,7 @@ export async function teardown(lab: string): Promise<void> {
   for (const name of netnsOf(lab)) await run(['ip', 'netns', 'del', name]);
   for (const name of pinsOf(lab)) rmSync(join('/sys/fs/bpf', name), { recursive: true, force: true });
   await removeCgroups(labCgroup(lab));
-  rmSync(labFolder(lab), { recursive: true, force: true });
+  for (const folder of [labFolder(lab), labMemory(lab)]) rmSync(folder, { recursive: true, force: true });
 }
 
 /** What of a lab is still there; empty after a teardown. */
@@ -33,7 +33,7 @@ export function leftovers(lab: string): string[] {
     ...netnsOf(lab).map((name) => `netns ${name}`),
     ...pinsOf(lab).map((name) => `pin ${name}`),
     ...(existsSync(labCgroup(lab)) ? [`cgroup ${labCgroup(lab)}`] : []),
-    ...(existsSync(labFolder(lab)) ? [`folder ${labFolder(lab)}`] : []),
+    ...[labFolder(lab), labMemory(lab)].filter((folder) => existsSync(folder)).map((folder) => `folder ${folder}`),
   ];
 }
 

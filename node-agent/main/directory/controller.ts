@@ -12,8 +12,8 @@ import { WeftError, errorCodes } from '../../../mesh/errors.ts';
 export interface ControllerOptions {
   /** "https://weft-controller.weft:8086"; plain http only on a loopback. */
   readonly url: string;
-  /** PEM, and the name that the controller's certificate must bear. */
-  readonly tls?: { readonly ca: string; readonly serverName: string };
+  /** PEM, asked at each connect as it may be replaced, and the name that the controller's certificate must bear. */
+  readonly tls?: { readonly ca: () => string; readonly serverName: string };
 }
 
 const pingMs = 10_000;
@@ -28,7 +28,16 @@ export function createControllerTransport({ url, tls }: ControllerOptions): Tran
     pingTimeoutMs,
     acceptCompression: [],
     readMaxBytes: maximumMessageBytes,
-    ...(tls && { nodeOptions: { ca: tls.ca, servername: tls.serverName, minVersion: 'TLSv1.3' } }),
+    ...(tls && {
+      nodeOptions: {
+        // http2.connect() copies the options, each time.
+        get ca() {
+          return tls.ca();
+        },
+        servername: tls.serverName,
+        minVersion: 'TLSv1.3',
+      },
+    }),
   });
 }
 

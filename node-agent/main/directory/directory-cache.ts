@@ -6,6 +6,7 @@ import { WeftError } from '../../../mesh/errors.ts';
 import { addressKey } from '../../../mesh/service.ts';
 import type { Endpoint } from '../../../mesh/service.ts';
 import type { OwnWorkload } from '../../../mesh/workload.ts';
+import type { TrustBundle } from './directory-client.ts';
 import type { SavedDestination } from './known-destinations.ts';
 
 /** What the directory last said; nothing secret. */
@@ -15,14 +16,18 @@ export interface DirectoryMemory {
   readonly workloadsVersion: number;
   readonly workloads: readonly OwnWorkload[];
   readonly destinations: readonly SavedDestination[];
+  readonly trustBundle?: TrustBundle;
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
 const magic = 'weft-directory';
 
 /** One line with the format's version and the checksum of the rest, which is JSON. */
 export async function saveMemory(path: string, memory: DirectoryMemory): Promise<void> {
-  const body = JSON.stringify(memory, (_name, value: unknown) => (value instanceof Map ? [...value.values()] : value));
+  const body = JSON.stringify(
+    { ...memory, trustBundle: memory.trustBundle && encode(memory.trustBundle) },
+    mapsAsValues,
+  );
   const temporary = `${path}.new`;
   const file = await open(temporary, 'w', 0o600);
   try {
@@ -50,12 +55,32 @@ export async function loadMemory(path: string, node: string): Promise<DirectoryM
   if (version !== String(formatVersion))
     return unusable(path, `its format is ${version ?? 'none'}, not ${formatVersion}`);
   if (sum !== checksum(body)) return unusable(path, 'its checksum is wrong');
-  const memory = JSON.parse(body) as DirectoryMemory; // of which the checksum says that this very code wrote it
+  // The checksum says that this very code wrote it.
+  const { trustBundle, ...memory } = JSON.parse(body) as Omit<DirectoryMemory, 'trustBundle'> & {
+    trustBundle?: ReturnType<typeof encode>;
+  };
   if (memory.node !== node) return unusable(path, `it is of node ${memory.node}`);
   return {
     ...memory,
     destinations: memory.destinations.map((one) => ({ ...one, destination: revive(one.destination) })),
+    ...(trustBundle && { trustBundle: decode(trustBundle) }),
   };
+}
+
+function mapsAsValues(_name: string, value: unknown): unknown {
+  return value instanceof Map ? [...value.values()] : value;
+}
+
+function encode({ anchors, issuer }: TrustBundle): { anchors: string[]; issuer: string } {
+  return { anchors: anchors.map(toBase64), issuer: toBase64(issuer) };
+}
+
+function decode({ anchors, issuer }: ReturnType<typeof encode>): TrustBundle {
+  return { anchors: anchors.map((anchor) => Buffer.from(anchor, 'base64')), issuer: Buffer.from(issuer, 'base64') };
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
 }
 
 function revive(destination: Destination): Destination {

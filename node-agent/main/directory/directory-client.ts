@@ -28,9 +28,17 @@ export interface DirectoryClientOptions {
   readonly onWorkloads: (workloads: ReadonlyMap<string, OwnWorkload>) => void;
   readonly onDestination: (address: string, port: number, destination: Destination) => void;
   readonly onForgotten?: (address: string, port: number) => void;
+  readonly onTrustBundle?: (bundle: TrustBundle) => void;
   /** Once per kind of trouble; the client goes on. */
   readonly onProblem: (problem: WeftError) => void;
   readonly limits?: Partial<ClientLimits>;
+}
+
+/** DER. */
+export interface TrustBundle {
+  readonly anchors: readonly Uint8Array[];
+  /** Who signs leaves. */
+  readonly issuer: Uint8Array;
 }
 
 export interface ClientLimits {
@@ -70,6 +78,7 @@ export class DirectoryClient {
   #acknowledge = 0;
   #epoch = '';
   #workloadsVersion = 0;
+  #trustBundle: TrustBundle | undefined;
   #isConnected = false;
   #lastProblem = '';
   #saving: Promise<void> = Promise.resolve();
@@ -192,7 +201,8 @@ export class DirectoryClient {
   }
 
   #expire(): void {
-    for (const expired of this.#known.expire(performance.now())) {
+    // Without the controller nobody could tell it again.
+    for (const expired of this.#known.expire(this.#isConnected ? performance.now() : -Infinity)) {
       this.#subscribe.delete(expired);
       this.#unsubscribe.add(expired);
       this.#options.onForgotten?.(expired.address, expired.port);
@@ -284,7 +294,18 @@ export class DirectoryClient {
         break;
       case 'left':
         this.#leaving.get(message.value.uid)?.(message.value.missingNodes);
+        break;
+      case 'trustBundle':
+        this.#trust(message.value);
+        this.#saveSoon();
     }
+  }
+
+  /** An empty bundle would end every connection of the mesh. */
+  #trust({ anchors, issuer }: TrustBundle): void {
+    if (anchors.length === 0) return;
+    this.#trustBundle = { anchors, issuer };
+    this.#options.onTrustBundle?.(this.#trustBundle);
   }
 
   /** Versions of another controller mean nothing to this one. */
@@ -315,6 +336,10 @@ export class DirectoryClient {
       this.#acknowledge = Number(version);
       this.#wakeup.call();
     }
+    this.#saveSoon();
+  }
+
+  #saveSoon(): void {
     this.#saveTimer ??= setTimeout(() => {
       this.#saveTimer = undefined;
       void this.#save();
@@ -330,6 +355,7 @@ export class DirectoryClient {
     this.#options.onWorkloads(this.#workloads);
     for (const { address, port, destination } of memory.destinations)
       this.#options.onDestination(address, port, destination);
+    if (memory.trustBundle !== undefined) this.#trust(memory.trustBundle);
   }
 
   #save(): Promise<void> {
@@ -344,6 +370,7 @@ export class DirectoryClient {
         workloadsVersion: this.#workloadsVersion,
         workloads: [...this.#workloads.values()],
         destinations,
+        ...(this.#trustBundle && { trustBundle: this.#trustBundle }),
       };
       try {
         await saveMemory(cachePath, memory);

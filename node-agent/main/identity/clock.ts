@@ -23,14 +23,17 @@ export class Age {
   readonly #clock: Clock;
   readonly #now: number;
   readonly #monotonic: number;
+  readonly #atFirstMs: number;
 
-  constructor(clock: Clock) {
+  /** @param atFirstMs how old it is already */
+  constructor(clock: Clock, atFirstMs = 0) {
     this.#clock = clock;
+    this.#atFirstMs = atFirstMs;
     this.#now = clock.now();
     this.#monotonic = clock.monotonic();
   }
 
   get ms(): number {
-    return Math.max(this.#clock.now() - this.#now, this.#clock.monotonic() - this.#monotonic);
+    return this.#atFirstMs + Math.max(this.#clock.now() - this.#now, this.#clock.monotonic() - this.#monotonic);
   }
 }

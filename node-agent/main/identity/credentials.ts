@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { inspect } from 'node:util';
 
 /** What a worker needs to be an identity. */
@@ -25,6 +26,10 @@ export class Credentials {
   /** PKCS #8, DER. An accessor of the class: loggers, JSON, spreading and structured clones see only what an object has of its own. */
   get privateKey(): Uint8Array {
     return this.#privateKey.export({ type: 'pkcs8', format: 'der' });
+  }
+
+  get publicKey(): KeyObject {
+    return createPublicKey(this.#privateKey);
   }
 
   /** util.inspect() looks at accessors of classes too if it is asked to. */

@@ -45,6 +45,14 @@ export function isTrusted(chain: readonly Uint8Array[], anchors: readonly Uint8A
   return certificates !== undefined && trusted !== undefined && leadsTo(certificates, trusted);
 }
 
+/** Whether the leaf is this very certificate's, and shows it to peers where it has to. */
+export function isIssuedBy(chain: readonly Uint8Array[], issuer: Uint8Array): boolean {
+  const [leaf, shown] = parse(chain) ?? [];
+  const [signer] = parse([issuer]) ?? [];
+  if (leaf === undefined || signer === undefined) return false;
+  return (shown === undefined || shown.raw.equals(signer.raw)) && leaf.verify(signer.publicKey);
+}
+
 /**
  * How far the node's clock is ahead of the controller's, below zero if behind. Zero as far as the time that the request took tells; the
  * certificate counts in seconds.

@@ -4,13 +4,15 @@ import { clockSkewAllowanceMs } from '../../../mesh/x509.ts';
 import type { Clock } from './clock.ts';
 import { Age } from './clock.ts';
 import { Credentials } from './credentials.ts';
-import type { Certificate } from './issued-leaf.ts';
-import { isTrusted, measureSkew, readIssued } from './issued-leaf.ts';
+import type { Certificate, LeafTimes } from './issued-leaf.ts';
+import { isIssuedBy, isTrusted, measureSkew, readIssued } from './issued-leaf.ts';
 import { requestFor } from './key-request.ts';
 import { RetryBackoff } from './retry-backoff.ts';
 
 export interface LeafKeeperOptions {
   readonly identity: string;
+  /** Of an earlier agent: used as if it had been issued to this one. */
+  readonly saved?: Credentials;
   /** Does not throw. Says when the request left and when its answer came. */
   readonly certify: (csr: Uint8Array, signal: AbortSignal) => Promise<TimedCertificate | WeftError>;
   readonly clock: Clock;
@@ -48,6 +50,7 @@ const shortestRenewalMs = 1000;
 /** So that a clock that jumped is noticed. */
 const longestSleepMs = 60_000;
 const longestRetryMs = 60_000;
+const newIssuerSpreadMs = 10_000;
 /** Connections wait for the first leaf. */
 const longestFirstRetryMs = 5000;
 
@@ -57,12 +60,14 @@ export class LeafKeeper {
   readonly #closed = new AbortController();
   readonly #running: Promise<void>;
   #renewal = new AbortController();
+  #saved: Credentials | undefined;
   #leaf: HeldLeaf | undefined;
   #error: WeftError | undefined;
   #toldCode: ErrorCode | undefined;
 
   constructor(options: LeafKeeperOptions) {
     this.#options = options;
+    this.#saved = options.saved;
     this.#running = this.#run();
   }
 
@@ -86,6 +91,16 @@ export class LeafKeeper {
     if (!isTrusted(credentials.certificates, anchors)) this.#renewal.abort();
   }
 
+  /** Not at once: all nodes of the mesh hear of a new issuer at the same time. */
+  renewUnlessIssuedBy(issuer: Uint8Array): void {
+    if (this.#leaf === undefined || isIssuedBy(this.#leaf.credentials.certificates, issuer)) return;
+    const renewal = this.#renewal;
+    const { clock, random } = this.#options;
+    void clock.sleep(random() * newIssuerSpreadMs, this.#closed.signal).then(() => {
+      renewal.abort();
+    });
+  }
+
   async close(): Promise<void> {
     this.#closed.abort();
     await this.#running;
@@ -97,7 +112,7 @@ export class LeafKeeper {
     const backoff = new RetryBackoff(random);
     while (!signal.aborted) {
       this.#renewal = new AbortController();
-      const leaf = await this.#renew();
+      const leaf = (await this.#restore()) ?? (await this.#renew());
       if (isAborted(signal)) return;
       if (leaf instanceof WeftError) {
         this.#fail(leaf);
@@ -114,7 +129,7 @@ export class LeafKeeper {
   }
 
   async #renew(): Promise<HeldLeaf | WeftError> {
-    const { identity, certify, clock, random, onSkew } = this.#options;
+    const { identity, certify, onSkew } = this.#options;
     const { privateKey, publicKey, csr } = requestFor(identity);
     const answer = await certify(csr, this.#closed.signal);
     if (answer instanceof WeftError) return answer;
@@ -123,18 +138,31 @@ export class LeafKeeper {
     if (times instanceof WeftError) return times;
     onSkew(measureSkew(times.issuedAt, sentAt, receivedAt));
 
-    // All by the leaf's own life, not by the node's clock: peers judge the leaf by theirs.
-    const expiresAtAgeMs = times.notAfter - times.issuedAt;
-    const lifeMs = expiresAtAgeMs - clockSkewAllowanceMs;
-    const share = latestRenewal - (latestRenewal - earliestRenewal) * random();
     const notAfter = new Date(times.notAfter);
     const { chain: certificates, anchors: trustAnchors } = certificate;
-    return {
-      credentials: new Credentials({ identity, certificates, trustAnchors, notAfter }, privateKey),
-      age: new Age(clock),
-      renewAtAgeMs: Math.max(share * lifeMs, shortestRenewalMs),
-      expiresAtAgeMs,
-    };
+    const credentials = new Credentials({ identity, certificates, trustAnchors, notAfter }, privateKey);
+    return this.#hold(credentials, times, new Age(this.#options.clock));
+  }
+
+  /** Undefined where nothing was saved, or nothing that peers would accept still. */
+  async #restore(): Promise<HeldLeaf | undefined> {
+    const { identity, clock } = this.#options;
+    const saved = this.#saved;
+    this.#saved = undefined;
+    if (saved === undefined) return undefined;
+    const answer = { chain: saved.certificates, anchors: saved.trustAnchors, notAfter: saved.notAfter };
+    const times = readIssued(answer, identity, saved.publicKey);
+    if (times instanceof WeftError || clock.now() >= times.notAfter) return undefined;
+    const leaf = this.#hold(saved, times, new Age(clock, Math.max(clock.now() - times.issuedAt, 0)));
+    return Promise.resolve(leaf); // later: whoever made this keeper does not know it yet
+  }
+
+  /** All by the leaf's own life, not by the node's clock: peers judge the leaf by theirs. */
+  #hold(credentials: Credentials, times: LeafTimes, age: Age): HeldLeaf {
+    const expiresAtAgeMs = times.notAfter - times.issuedAt;
+    const lifeMs = expiresAtAgeMs - clockSkewAllowanceMs;
+    const share = latestRenewal - (latestRenewal - earliestRenewal) * this.#options.random();
+    return { credentials, age, renewAtAgeMs: Math.max(share * lifeMs, shortestRenewalMs), expiresAtAgeMs };
   }
 
   async #untilDue({ age, renewAtAgeMs }: HeldLeaf): Promise<void> {

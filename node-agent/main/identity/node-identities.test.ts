@@ -9,7 +9,7 @@ import { readIssuer } from '../../../control-plane/identity/issuer.ts';
 import { createAuthority } from '../../../control-plane/identity/new-authority.ts';
 import { mesh } from '../../../control-plane/identity/test-identity.ts';
 import { WeftError } from '../../../mesh/errors.ts';
-import type { Credentials } from './credentials.ts';
+import { Credentials } from './credentials.ts';
 import type { Certificate } from './issued-leaf.ts';
 import type { NodeIdentitiesOptions } from './node-identities.ts';
 import { NodeIdentities } from './node-identities.ts';
@@ -330,18 +330,103 @@ test('a new bundle of anchors is in force for all identities, whichever way it c
     assert.equal(fixture.requests, 2, "the old anchor still leads to web's leaf");
 
     const before = told.length;
-    identities.trust([...next.anchors, ...old.anchors]);
+    identities.trust([...next.anchors, ...old.anchors], old.certificate);
     assert.equal(told.length, before, 'another order is no other bundle');
 
     // The old anchor goes before the last leaf below it was renewed.
     fixture.issuer = next;
-    identities.trust(next.anchors);
+    identities.trust(next.anchors, next.certificate);
     await settle();
     assert.equal(fixture.requests, 3, 'web is renewed at once');
     for (const credentials of latest().values()) {
       assert.deepEqual(credentials.trustAnchors, next.anchors);
       assert.deepEqual(credentials.certificates[1], next.chain[0]);
     }
+  }));
+
+test('leaves of an issuer that was replaced are renewed within 10 s, once', () =>
+  using({ random: () => 0.5 }, async (fixture) => {
+    const { identities, clock, told } = fixture;
+    identities.want(new Set([web, api]));
+    await clock.advance(hourMs);
+    const old = fixture.issuer;
+    const next = fixture.issuerOf(createAuthority({ now: fixture.controllerNow() }));
+    const anchors = [...old.anchors, ...next.anchors];
+    identities.trust(anchors, old.certificate);
+    await clock.advance(hourMs);
+    assert.equal(fixture.requests, 2, 'they are of this issuer');
+
+    fixture.issuer = { ...next, anchors };
+    identities.trust(anchors, next.certificate);
+    await clock.advance(4999);
+    assert.equal(fixture.requests, 2);
+    await clock.advance(1);
+    assert.equal(fixture.requests, 4);
+    for (const credentials of told.slice(-2)) assert.deepEqual(credentials.certificates[1], next.chain[0]);
+    identities.trust(anchors, next.certificate);
+    await clock.advance(hourMs);
+    assert.equal(fixture.requests, 4);
+  }));
+
+test("the directory's word on the anchors counts more than an older bundle that comes with a leaf", () =>
+  using({}, async (fixture) => {
+    const { identities, clock, told } = fixture;
+    identities.want(new Set([web]));
+    await clock.advance(hourMs);
+    const old = fixture.issuer;
+    const next = fixture.issuerOf(createAuthority({ now: fixture.controllerNow() }));
+    identities.trust([...old.anchors, ...next.anchors], old.certificate);
+    await clock.advance(17 * hourMs);
+    assert.equal(fixture.requests, 2);
+    assert.deepEqual(fixture.last.trustAnchors, [...old.anchors, ...next.anchors]);
+    assert.deepEqual(identities.credentials, told.slice(-1));
+  }));
+
+test('what an earlier agent had is used without the controller, and renewed in its time', () =>
+  using({}, async (earlier) => {
+    earlier.identities.want(new Set([web, api]));
+    await settle();
+    const saved = [...earlier.told];
+    await using({ saved }, async (fixture) => {
+      const { identities, clock, told } = fixture;
+      fixture.issuer = earlier.issuer;
+      fixture.intercept = away;
+      await clock.advance(2 * hourMs);
+      identities.want(new Set([web]));
+      await settle();
+      assert.deepEqual(told, [saved.find(({ identity }) => identity === web)]);
+      assert.equal(identities.status.identities[0]?.state, 'valid');
+      await clock.advance((0.7 * 24 - 2) * hourMs - 1000);
+      assert.equal(fixture.requests, 0);
+      await clock.advance(1000);
+      assert.equal(fixture.requests, 1);
+      identities.want(new Set([web, api]));
+      fixture.intercept = () => Promise.resolve(undefined);
+      await settle();
+      assert.deepEqual(
+        told[1],
+        saved.find(({ identity }) => identity === api),
+        'it is used until it is renewed',
+      );
+      await clock.advance(5 * hourMs);
+      assert.deepEqual(new Set(told.slice(-2).map(({ identity }) => identity)), new Set([web, api]));
+    });
+  }));
+
+test('what an earlier agent had is not used where it has expired or is of another name', () =>
+  using({}, async (earlier) => {
+    earlier.identities.want(new Set([web]));
+    await settle();
+    const { certificates, trustAnchors, notAfter, privateKey: der } = earlier.last;
+    const key = createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' });
+    const misnamed = new Credentials({ identity: api, certificates, trustAnchors, notAfter }, key);
+    await using({ saved: [earlier.last, misnamed] }, async (fixture) => {
+      fixture.issuer = earlier.issuer;
+      await fixture.clock.advance(25 * hourMs);
+      fixture.identities.want(new Set([web, api]));
+      await settle();
+      assert.equal(fixture.requests, 2);
+    });
   }));
 
 test('an answer that is not what was asked for is not used', () =>

@@ -15,6 +15,8 @@ export interface Certifier {
 
 export interface NodeIdentitiesOptions {
   readonly certifier: Certifier;
+  /** What an earlier agent had, where it can be known; each is used when its identity is wanted. */
+  readonly saved?: readonly Credentials[];
   /** Told of each new leaf and of each change of the trust anchors. */
   readonly onCredentials: (credentials: Credentials) => void;
   /** The identity is not wanted any more. */
@@ -41,15 +43,18 @@ const concurrency = 8;
 export class NodeIdentities {
   readonly #options: NodeIdentitiesOptions;
   readonly #clock: Clock;
+  readonly #saved: Map<string, Credentials>;
   readonly #keepers = new Map<string, LeafKeeper>();
   readonly #closing = new Set<Promise<void>>();
   readonly #clockSkew: ClockSkew;
   readonly #queue = new KeyedQueue(concurrency);
   #trustAnchors: readonly Uint8Array[] = [];
+  #issuer: Uint8Array | undefined;
 
   constructor(options: NodeIdentitiesOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#saved = new Map(options.saved?.map((credentials) => [credentials.identity, credentials]));
     this.#clockSkew = new ClockSkew(this.#clock);
   }
 
@@ -71,11 +76,24 @@ export class NodeIdentities {
     return { isReady, identities, clockSkewMs, clockError };
   }
 
-  /** One bundle for the node: whichever way it came, it is in force for all identities at once. */
-  trust(anchors: readonly Uint8Array[]): void {
+  /** The word of the directory on whom the mesh trusts, and who signs its leaves. */
+  trust(anchors: readonly Uint8Array[], issuer: Uint8Array): void {
+    this.#issuer = issuer;
+    this.#trust(anchors);
+    for (const keeper of this.#keepers.values()) keeper.renewUnlessIssuedBy(issuer);
+  }
+
+  /** One bundle for the node, in force for all identities at once. */
+  #trust(anchors: readonly Uint8Array[]): void {
     if (isSameBundle(anchors, this.#trustAnchors)) return;
     this.#trustAnchors = anchors;
     for (const keeper of this.#keepers.values()) keeper.trust(anchors);
+  }
+
+  /** A bundle that came with a leaf may be older than what the directory has said meanwhile. */
+  #issued(keeper: LeafKeeper | undefined, credentials: Credentials): void {
+    if (this.#issuer === undefined) this.#trust(credentials.trustAnchors);
+    else if (!isSameBundle(credentials.trustAnchors, this.#trustAnchors)) keeper?.trust(this.#trustAnchors);
   }
 
   async close(): Promise<void> {
@@ -85,14 +103,17 @@ export class NodeIdentities {
 
   #keep(identity: string): void {
     const { onCredentials, onError, random = Math.random } = this.#options;
+    const saved = this.#saved.get(identity);
+    this.#saved.delete(identity);
     const keeper = new LeafKeeper({
       identity,
+      ...(saved && { saved }),
       certify: (csr, signal) => this.#queue.run(identity, () => this.#certify(csr, signal)),
       clock: this.#clock,
       random,
       onCredentials: (credentials) => {
         onCredentials(credentials);
-        this.trust(credentials.trustAnchors);
+        this.#issued(this.#keepers.get(identity), credentials);
       },
       onSkew: (skewMs) => {
         this.#noteSkew(skewMs);

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/v1/directory.proto.
  */
 export const file_weft_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("Chd3ZWZ0L3YxL2RpcmVjdG9yeS5wcm90bxIHd2VmdC52MSLiAQoOQ29ubmVjdFJlcXVlc3QSHwoFaGVsbG8YASABKAsyDi53ZWZ0LnYxLkhlbGxvSAASJwoJc3Vic2NyaWJlGAIgASgLMhIud2VmdC52MS5TdWJzY3JpYmVIABIrCgt1bnN1YnNjcmliZRgDIAEoCzIULndlZnQudjEuVW5zdWJzY3JpYmVIABIhCgZyZXBvcnQYBCABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEisKC2Fja25vd2xlZGdlGAUgASgLMhQud2VmdC52MS5BY2tub3dsZWRnZUgAQgkKB21lc3NhZ2UifQoFSGVsbG8SDAoEbm9kZRgBIAEoCRINCgVlcG9jaBgCIAEoCRIZChF3b3JrbG9hZHNfdmVyc2lvbhgDIAEoBBIOCgZtZXNoZWQYBCADKAkSLAoNc3Vic2NyaXB0aW9ucxgFIAMoCzIVLndlZnQudjEuU3Vic2NyaXB0aW9uIjkKCVN1YnNjcmliZRIsCg1zdWJzY3JpcHRpb25zGAEgAygLMhUud2VmdC52MS5TdWJzY3JpcHRpb24iPgoMU3Vic2NyaXB0aW9uEg8KB2FkZHJlc3MYASABKAkSDAoEcG9ydBgCIAEoDRIPCgd2ZXJzaW9uGAMgASgEIjwKC1Vuc3Vic2NyaWJlEi0KDGRlc3RpbmF0aW9ucxgBIAMoCzIXLndlZnQudjEuRGVzdGluYXRpb25LZXkiLwoORGVzdGluYXRpb25LZXkSDwoHYWRkcmVzcxgBIAEoCRIMCgRwb3J0GAIgASgNIiUKBlJlcG9ydBILCgN1aWQYASABKAkSDgoGbWVzaGVkGAIgASgIIh4KC0Fja25vd2xlZGdlEg8KB3ZlcnNpb24YASABKAQigwEKD0Nvbm5lY3RSZXNwb25zZRIjCgd3ZWxjb21lGAEgASgLMhAud2VmdC52MS5XZWxjb21lSAASIQoGdXBkYXRlGAIgASgLMg8ud2VmdC52MS5VcGRhdGVIABIdCgRsZWZ0GAMgASgLMg0ud2VmdC52MS5MZWZ0SABCCQoHbWVzc2FnZSIYCgdXZWxjb21lEg0KBWVwb2NoGAEgASgJInYKBlVwZGF0ZRIPCgd2ZXJzaW9uGAEgASgEEioKCXdvcmtsb2FkcxgCIAEoCzIXLndlZnQudjEuV29ya2xvYWRzRGVsdGESLwoMZGVzdGluYXRpb25zGAMgAygLMhkud2VmdC52MS5EZXN0aW5hdGlvbkRlbHRhImwKDldvcmtsb2Fkc0RlbHRhEg8KB3ZlcnNpb24YASABKAQSDAoEZnVsbBgCIAEoCBIlCgd1cHNlcnRzGAMgAygLMhQud2VmdC52MS5Pd25Xb3JrbG9hZBIUCgxyZW1vdmVkX3VpZHMYBCADKAki/AEKC093bldvcmtsb2FkEiMKCHdvcmtsb2FkGAEgASgLMhEud2VmdC52MS5Xb3JrbG9hZBIRCglhZGRyZXNzZXMYAiADKAkSDQoFcGhhc2UYAyABKAkSFwoPY29udGFpbmVyX3BvcnRzGAQgAygNEj4KDWNvbmZpZ3VyYXRpb24YBSADKAsyJy53ZWZ0LnYxLk93bldvcmtsb2FkLkNvbmZpZ3VyYXRpb25FbnRyeRIXCg91bndhbnRlZF9yZWFzb24YBiABKAkaNAoSQ29uZmlndXJhdGlvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiywEKCFdvcmtsb2FkEgsKA3VpZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSDAoEbmFtZRgDIAEoCRIMCgRub2RlGAQgASgJEhcKD3NlcnZpY2VfYWNjb3VudBgFIAEoCRIQCghpZGVudGl0eRgGIAEoCRIOCgZ3YW50ZWQYByABKAgSEwoGbWVzaGVkGAggASgISACIAQESKAoMb3BhcXVlX3BvcnRzGAkgAygLMhIud2VmdC52MS5Qb3J0UmFuZ2VCCQoHX21lc2hlZCIoCglQb3J0UmFuZ2USDQoFZmlyc3QYASABKA0SDAoEbGFzdBgCIAEoDSLWAgoQRGVzdGluYXRpb25EZWx0YRIkCgNrZXkYASABKAsyFy53ZWZ0LnYxLkRlc3RpbmF0aW9uS2V5Eg8KB3ZlcnNpb24YAiABKAQSIwoHdW5rbm93bhgDIAEoCzIQLndlZnQudjEuVW5rbm93bkgAEiUKCGV4dGVybmFsGAQgASgLMhEud2VmdC52MS5FeHRlcm5hbEgAEiUKCHdvcmtsb2FkGAUgASgLMhEud2VmdC52MS5Xb3JrbG9hZEgAEiMKB3NlcnZpY2UYBiABKAsyEC53ZWZ0LnYxLlNlcnZpY2VIABIMCgRmdWxsGAcgASgIEiIKB3Vwc2VydHMYCCADKAsyES53ZWZ0LnYxLkVuZHBvaW50EjIKEXJlbW92ZWRfZW5kcG9pbnRzGAkgAygLMhcud2VmdC52MS5EZXN0aW5hdGlvbktleUINCgtkZXN0aW5hdGlvbiIJCgdVbmtub3duIgoKCEV4dGVybmFsIn0KB1NlcnZpY2USEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJcG9ydF9uYW1lGAMgASgJEhQKDGFwcF9wcm90b2NvbBgEIAEoCRIoCgxvcGFxdWVfcG9ydHMYBSADKAsyEi53ZWZ0LnYxLlBvcnRSYW5nZSKfAQoIRW5kcG9pbnQSDwoHYWRkcmVzcxgBIAEoCRIMCgRwb3J0GAIgASgNEg0KBXJlYWR5GAMgASgIEg8KB3NlcnZpbmcYBCABKAgSEwoLdGVybWluYXRpbmcYBSABKAgSDAoEbm9kZRgGIAEoCRIMCgR6b25lGAcgASgJEiMKCHdvcmtsb2FkGAggASgLMhEud2VmdC52MS5Xb3JrbG9hZCIqCgRMZWZ0EgsKA3VpZBgBIAEoCRIVCg1taXNzaW5nX25vZGVzGAIgAygJMk0KCURpcmVjdG9yeRJACgdDb25uZWN0Ehcud2VmdC52MS5Db25uZWN0UmVxdWVzdBoYLndlZnQudjEuQ29ubmVjdFJlc3BvbnNlKAEwAWIGcHJvdG8z");
+  fileDesc("Chd3ZWZ0L3YxL2RpcmVjdG9yeS5wcm90bxIHd2VmdC52MSLiAQoOQ29ubmVjdFJlcXVlc3QSHwoFaGVsbG8YASABKAsyDi53ZWZ0LnYxLkhlbGxvSAASJwoJc3Vic2NyaWJlGAIgASgLMhIud2VmdC52MS5TdWJzY3JpYmVIABIrCgt1bnN1YnNjcmliZRgDIAEoCzIULndlZnQudjEuVW5zdWJzY3JpYmVIABIhCgZyZXBvcnQYBCABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEisKC2Fja25vd2xlZGdlGAUgASgLMhQud2VmdC52MS5BY2tub3dsZWRnZUgAQgkKB21lc3NhZ2UifQoFSGVsbG8SDAoEbm9kZRgBIAEoCRINCgVlcG9jaBgCIAEoCRIZChF3b3JrbG9hZHNfdmVyc2lvbhgDIAEoBBIOCgZtZXNoZWQYBCADKAkSLAoNc3Vic2NyaXB0aW9ucxgFIAMoCzIVLndlZnQudjEuU3Vic2NyaXB0aW9uIjkKCVN1YnNjcmliZRIsCg1zdWJzY3JpcHRpb25zGAEgAygLMhUud2VmdC52MS5TdWJzY3JpcHRpb24iPgoMU3Vic2NyaXB0aW9uEg8KB2FkZHJlc3MYASABKAkSDAoEcG9ydBgCIAEoDRIPCgd2ZXJzaW9uGAMgASgEIjwKC1Vuc3Vic2NyaWJlEi0KDGRlc3RpbmF0aW9ucxgBIAMoCzIXLndlZnQudjEuRGVzdGluYXRpb25LZXkiLwoORGVzdGluYXRpb25LZXkSDwoHYWRkcmVzcxgBIAEoCRIMCgRwb3J0GAIgASgNIiUKBlJlcG9ydBILCgN1aWQYASABKAkSDgoGbWVzaGVkGAIgASgIIh4KC0Fja25vd2xlZGdlEg8KB3ZlcnNpb24YASABKAQisQEKD0Nvbm5lY3RSZXNwb25zZRIjCgd3ZWxjb21lGAEgASgLMhAud2VmdC52MS5XZWxjb21lSAASIQoGdXBkYXRlGAIgASgLMg8ud2VmdC52MS5VcGRhdGVIABIdCgRsZWZ0GAMgASgLMg0ud2VmdC52MS5MZWZ0SAASLAoMdHJ1c3RfYnVuZGxlGAQgASgLMhQud2VmdC52MS5UcnVzdEJ1bmRsZUgAQgkKB21lc3NhZ2UiGAoHV2VsY29tZRINCgVlcG9jaBgBIAEoCSIuCgtUcnVzdEJ1bmRsZRIPCgdhbmNob3JzGAEgAygMEg4KBmlzc3VlchgCIAEoDCJ2CgZVcGRhdGUSDwoHdmVyc2lvbhgBIAEoBBIqCgl3b3JrbG9hZHMYAiABKAsyFy53ZWZ0LnYxLldvcmtsb2Fkc0RlbHRhEi8KDGRlc3RpbmF0aW9ucxgDIAMoCzIZLndlZnQudjEuRGVzdGluYXRpb25EZWx0YSJsCg5Xb3JrbG9hZHNEZWx0YRIPCgd2ZXJzaW9uGAEgASgEEgwKBGZ1bGwYAiABKAgSJQoHdXBzZXJ0cxgDIAMoCzIULndlZnQudjEuT3duV29ya2xvYWQSFAoMcmVtb3ZlZF91aWRzGAQgAygJIvwBCgtPd25Xb3JrbG9hZBIjCgh3b3JrbG9hZBgBIAEoCzIRLndlZnQudjEuV29ya2xvYWQSEQoJYWRkcmVzc2VzGAIgAygJEg0KBXBoYXNlGAMgASgJEhcKD2NvbnRhaW5lcl9wb3J0cxgEIAMoDRI+Cg1jb25maWd1cmF0aW9uGAUgAygLMicud2VmdC52MS5Pd25Xb3JrbG9hZC5Db25maWd1cmF0aW9uRW50cnkSFwoPdW53YW50ZWRfcmVhc29uGAYgASgJGjQKEkNvbmZpZ3VyYXRpb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIssBCghXb3JrbG9hZBILCgN1aWQYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgwKBG5hbWUYAyABKAkSDAoEbm9kZRgEIAEoCRIXCg9zZXJ2aWNlX2FjY291bnQYBSABKAkSEAoIaWRlbnRpdHkYBiABKAkSDgoGd2FudGVkGAcgASgIEhMKBm1lc2hlZBgIIAEoCEgAiAEBEigKDG9wYXF1ZV9wb3J0cxgJIAMoCzISLndlZnQudjEuUG9ydFJhbmdlQgkKB19tZXNoZWQiKAoJUG9ydFJhbmdlEg0KBWZpcnN0GAEgASgNEgwKBGxhc3QYAiABKA0i1gIKEERlc3RpbmF0aW9uRGVsdGESJAoDa2V5GAEgASgLMhcud2VmdC52MS5EZXN0aW5hdGlvbktleRIPCgd2ZXJzaW9uGAIgASgEEiMKB3Vua25vd24YAyABKAsyEC53ZWZ0LnYxLlVua25vd25IABIlCghleHRlcm5hbBgEIAEoCzIRLndlZnQudjEuRXh0ZXJuYWxIABIlCgh3b3JrbG9hZBgFIAEoCzIRLndlZnQudjEuV29ya2xvYWRIABIjCgdzZXJ2aWNlGAYgASgLMhAud2VmdC52MS5TZXJ2aWNlSAASDAoEZnVsbBgHIAEoCBIiCgd1cHNlcnRzGAggAygLMhEud2VmdC52MS5FbmRwb2ludBIyChFyZW1vdmVkX2VuZHBvaW50cxgJIAMoCzIXLndlZnQudjEuRGVzdGluYXRpb25LZXlCDQoLZGVzdGluYXRpb24iCQoHVW5rbm93biIKCghFeHRlcm5hbCJ9CgdTZXJ2aWNlEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCXBvcnRfbmFtZRgDIAEoCRIUCgxhcHBfcHJvdG9jb2wYBCABKAkSKAoMb3BhcXVlX3BvcnRzGAUgAygLMhIud2VmdC52MS5Qb3J0UmFuZ2UinwEKCEVuZHBvaW50Eg8KB2FkZHJlc3MYASABKAkSDAoEcG9ydBgCIAEoDRINCgVyZWFkeRgDIAEoCBIPCgdzZXJ2aW5nGAQgASgIEhMKC3Rlcm1pbmF0aW5nGAUgASgIEgwKBG5vZGUYBiABKAkSDAoEem9uZRgHIAEoCRIjCgh3b3JrbG9hZBgIIAEoCzIRLndlZnQudjEuV29ya2xvYWQiKgoETGVmdBILCgN1aWQYASABKAkSFQoNbWlzc2luZ19ub2RlcxgCIAMoCTJNCglEaXJlY3RvcnkSQAoHQ29ubmVjdBIXLndlZnQudjEuQ29ubmVjdFJlcXVlc3QaGC53ZWZ0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAFiBnByb3RvMw");
 
 /**
  * @generated from message weft.v1.ConnectRequest
@@ -259,6 +259,12 @@ export type ConnectResponse = Message<"weft.v1.ConnectResponse"> & {
      */
     value: Left;
     case: "left";
+  } | {
+    /**
+     * @generated from field: weft.v1.TrustBundle trust_bundle = 4;
+     */
+    value: TrustBundle;
+    case: "trustBundle";
   } | { case: undefined; value?: undefined };
 };
 
@@ -285,6 +291,34 @@ export type Welcome = Message<"weft.v1.Welcome"> & {
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
   messageDesc(file_weft_v1_directory, 9);
+
+/**
+ * Whom the mesh trusts from now on. After Welcome, and whenever it changes.
+ *
+ * @generated from message weft.v1.TrustBundle
+ */
+export type TrustBundle = Message<"weft.v1.TrustBundle"> & {
+  /**
+   * DER
+   *
+   * @generated from field: repeated bytes anchors = 1;
+   */
+  anchors: Uint8Array[];
+
+  /**
+   * DER: who signs leaves from now on. Those of another are to be renewed soon.
+   *
+   * @generated from field: bytes issuer = 2;
+   */
+  issuer: Uint8Array;
+};
+
+/**
+ * Describes the message weft.v1.TrustBundle.
+ * Use `create(TrustBundleSchema)` to create a new message.
+ */
+export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
+  messageDesc(file_weft_v1_directory, 10);
 
 /**
  * @generated from message weft.v1.Update
@@ -315,7 +349,7 @@ export type Update = Message<"weft.v1.Update"> & {
  * Use `create(UpdateSchema)` to create a new message.
  */
 export const UpdateSchema: GenMessage<Update> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 10);
+  messageDesc(file_weft_v1_directory, 11);
 
 /**
  * The workloads of the agent's own node.
@@ -351,7 +385,7 @@ export type WorkloadsDelta = Message<"weft.v1.WorkloadsDelta"> & {
  * Use `create(WorkloadsDeltaSchema)` to create a new message.
  */
 export const WorkloadsDeltaSchema: GenMessage<WorkloadsDelta> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 11);
+  messageDesc(file_weft_v1_directory, 12);
 
 /**
  * @generated from message weft.v1.OwnWorkload
@@ -397,7 +431,7 @@ export type OwnWorkload = Message<"weft.v1.OwnWorkload"> & {
  * Use `create(OwnWorkloadSchema)` to create a new message.
  */
 export const OwnWorkloadSchema: GenMessage<OwnWorkload> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 12);
+  messageDesc(file_weft_v1_directory, 13);
 
 /**
  * @generated from message weft.v1.Workload
@@ -459,7 +493,7 @@ export type Workload = Message<"weft.v1.Workload"> & {
  * Use `create(WorkloadSchema)` to create a new message.
  */
 export const WorkloadSchema: GenMessage<Workload> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 13);
+  messageDesc(file_weft_v1_directory, 14);
 
 /**
  * @generated from message weft.v1.PortRange
@@ -481,7 +515,7 @@ export type PortRange = Message<"weft.v1.PortRange"> & {
  * Use `create(PortRangeSchema)` to create a new message.
  */
 export const PortRangeSchema: GenMessage<PortRange> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 14);
+  messageDesc(file_weft_v1_directory, 15);
 
 /**
  * @generated from message weft.v1.DestinationDelta
@@ -553,7 +587,7 @@ export type DestinationDelta = Message<"weft.v1.DestinationDelta"> & {
  * Use `create(DestinationDeltaSchema)` to create a new message.
  */
 export const DestinationDeltaSchema: GenMessage<DestinationDelta> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 15);
+  messageDesc(file_weft_v1_directory, 16);
 
 /**
  * @generated from message weft.v1.Unknown
@@ -566,7 +600,7 @@ export type Unknown = Message<"weft.v1.Unknown"> & {
  * Use `create(UnknownSchema)` to create a new message.
  */
 export const UnknownSchema: GenMessage<Unknown> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 16);
+  messageDesc(file_weft_v1_directory, 17);
 
 /**
  * @generated from message weft.v1.External
@@ -579,7 +613,7 @@ export type External = Message<"weft.v1.External"> & {
  * Use `create(ExternalSchema)` to create a new message.
  */
 export const ExternalSchema: GenMessage<External> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 17);
+  messageDesc(file_weft_v1_directory, 18);
 
 /**
  * @generated from message weft.v1.Service
@@ -616,7 +650,7 @@ export type Service = Message<"weft.v1.Service"> & {
  * Use `create(ServiceSchema)` to create a new message.
  */
 export const ServiceSchema: GenMessage<Service> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 18);
+  messageDesc(file_weft_v1_directory, 19);
 
 /**
  * @generated from message weft.v1.Endpoint
@@ -670,7 +704,7 @@ export type Endpoint = Message<"weft.v1.Endpoint"> & {
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema: GenMessage<Endpoint> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 19);
+  messageDesc(file_weft_v1_directory, 20);
 
 /**
  * Nobody relies on the workload being meshed any more.
@@ -696,7 +730,7 @@ export type Left = Message<"weft.v1.Left"> & {
  * Use `create(LeftSchema)` to create a new message.
  */
 export const LeftSchema: GenMessage<Left> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 20);
+  messageDesc(file_weft_v1_directory, 21);
 
 /**
  * What the agents of the nodes know about the mesh. The caller shows its token as `authorization: Bearer`.

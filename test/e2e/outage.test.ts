@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import type { LabPod } from '../lab/pod.ts';
+import type { Said } from './helpers.ts';
+import { churn, echo, hold, say, waitUntil } from './helpers.ts';
+import { LabMesh } from './mesh.ts';
+import { Wiretap } from './wiretap.ts';
+
+const secret = 'never-in-plaintext';
+const open = 'plaintext-is-seen';
+
+describe('no controller', () => {
+  let mesh: LabMesh;
+  let client: LabPod;
+  let server: LabPod;
+  let outsider: LabPod;
+  let late: LabPod;
+  let lateServer: LabPod;
+  let wire: Wiretap;
+  let held: Awaited<ReturnType<typeof hold>>[];
+
+  before(async () => {
+    mesh = await LabMesh.up();
+    client = await mesh.addMeshed('a', 'client', 'web');
+    server = await mesh.addMeshed('b', 'server', 'api');
+    outsider = await mesh.lab.node('c').addPod({ name: 'outsider', namespace: 'plain' });
+    for (const pod of [client, server, outsider]) await echo(pod, 9000);
+    wire = await Wiretap.start(mesh.lab.node('a'), 'outage');
+    for (const [from, to] of pairs()) assert.equal((await say(from, to.ipv4, 9000, secretFor(from, to))).error, null);
+    held = await Promise.all(pairs().map(([from, to]) => hold(from, to.ipv4, 9000, 10)));
+    await mesh.controller.kill();
+  });
+
+  after(async () => {
+    assert.deepEqual(await mesh.lab.down(), []);
+  });
+
+  const pairs = (): [LabPod, LabPod][] => [
+    [client, server],
+    [server, client],
+    [client, outsider],
+    [outsider, server],
+  ];
+
+  /** Only what no stranger is part of has to be secret. */
+  const secretFor = (from: LabPod, to: LabPod): string => ([from, to].includes(outsider) ? open : secret);
+
+  async function knownDestinationsWork(): Promise<void> {
+    for (const [from, to] of pairs()) {
+      const { errors } = await churn(from, to.ipv4, 9000, 300, 16, 0);
+      assert.deepEqual(errors, {}, `${from.spec.name} to ${to.spec.name}: ${mesh.troubles()}`);
+      assert.equal((await say(from, to.ipv4, 9000, secretFor(from, to))).error, null);
+    }
+  }
+
+  test('open connections and new ones to known destinations work', async () => {
+    await knownDestinationsWork();
+    for (const connections of held) assert.deepEqual((await connections.finish()).errors, {});
+  });
+
+  test('also after the agents were killed and started again', async () => {
+    for (const node of ['a', 'b']) {
+      await mesh.killAgent(node);
+      await mesh.startAgent(node);
+    }
+    await knownDestinationsWork();
+  });
+
+  function assertRefusedAfterWaiting({ error, ms }: Said, what: string): void {
+    assert.equal(error, 'ConnectionResetError', `${what} after ${ms} ms`);
+    assert.ok(ms > 2500 && ms < 5000, `${what}: ${ms} ms`);
+  }
+
+  test("a new pod's connections wait, and are refused", async () => {
+    late = await mesh.addMeshed('a', 'late', 'web');
+    lateServer = await mesh.addMeshed('b', 'lateserver', 'api');
+    await echo(lateServer, 9000);
+    const [known, unknown, nobody, fromKnown] = await Promise.all([
+      say(late, server.ipv4, 9000, secret),
+      say(late, lateServer.ipv4, 9000, secret),
+      say(late, '10.99.0.1', 80, secret),
+      say(client, lateServer.ipv4, 9000, secret),
+    ]);
+    assertRefusedAfterWaiting(known, 'as nobody knows the identity of the new pod');
+    assertRefusedAfterWaiting(unknown, 'to a new pod');
+    assertRefusedAfterWaiting(nobody, "to an address that is nobody's");
+    assertRefusedAfterWaiting(fromKnown, 'to a new pod, from a known one');
+  });
+
+  test('the controller is back: all heals, and nothing of it was in plaintext', async () => {
+    await mesh.startController();
+    const works = async (from: LabPod, to: LabPod): Promise<boolean> =>
+      (await say(from, to.ipv4, 9000, secret, 5)).error === null;
+    for (const [from, to] of [
+      [late, server],
+      [late, lateServer],
+      [client, lateServer],
+    ] as const) {
+      await waitUntil(() => works(from, to), 20_000, `${from.spec.name} reaches ${to.spec.name}`);
+    }
+    await knownDestinationsWork();
+    const captured = await wire.stop();
+    assert.ok(captured.includes(open), 'what is in plaintext is seen');
+    assert.ok(!captured.includes(secret));
+  });
+});
