@@ -231,7 +231,7 @@ void Hurry(Pair& pair, Stream& stream, size_t bytes) {
 TEST(
     "weft/1: no window grows beyond the largest that there may be, and what a stream had grown by is there for "
     "others") {
-  Pair pair({.max_streams = 256, .max_windows = 12 << 20});
+  Pair pair({.max_streams = 256, .max_windows = 20 << 20});
   pair.server.records_data = false;
   for (int i = 0; i < 5; i++) {
     Stream& stream = pair.Open();
