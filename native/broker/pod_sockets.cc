@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kBacklog = 4096;  // net.core.somaxconn of the namespace caps it
 constexpr int kKeepAliveSeconds = 10;
-constexpr unsigned kUserTimeoutMs = 30000;
+constexpr int kKeepAliveProbes = 2;  // and an end after 30 s of silence
 constexpr int kPortAttempts = 200;
 
 // Coming home must not fail: every later socket would belong to a pod.
@@ -44,12 +44,14 @@ bool Set(int socket, int level, int option, int value) {
   return setsockopt(socket, level, option, &value, sizeof value) == 0;
 }
 
+// A dead peer is noticed by its silence. Not by TCP_USER_TIMEOUT, for which a live one that leaves its window shut is
+// silent, too (tcp_probe_timer()): an app may read as late as it likes.
 // Accepted sockets inherit these from their listener (inet_csk_clone_lock()), which saves the worker the calls.
 bool SetCommonOptions(int socket) {
   return Set(socket, SOL_SOCKET, SO_REUSEADDR, 1) && Set(socket, IPPROTO_TCP, TCP_NODELAY, 1) &&
          Set(socket, SOL_SOCKET, SO_KEEPALIVE, 1) && Set(socket, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveSeconds) &&
          Set(socket, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveSeconds) &&
-         Set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(kUserTimeoutMs));
+         Set(socket, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
 
 Descriptor NewSocket(bool ipv6) {

@@ -33,6 +33,8 @@ struct EngineOptions {
   uint32_t pipes = 0;
   uint32_t pipe_bytes = 0;
   ConnectionRecord* record = nullptr;
+  // After so long a peer that acknowledges nothing is gone, with all its streams.
+  uint32_t peer_timeout_ms = 30'000;
 };
 
 struct ProbeRequest {

@@ -1,6 +1,9 @@
 #include "tunnel.h"
 
+#include <netinet/tcp.h>
+
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace weft::core {
@@ -14,8 +17,16 @@ constexpr uint32_t kMostStreams = 200;
 // A stream that has moved so much is bulk: others shall not wait behind it.
 constexpr uint64_t kBulkBytes = 1024 * 1024;
 constexpr size_t kBytesPerTurn = 1024 * 1024;
+// What opening a stream counts for in a turn: a decision and a dial, for 44 bytes.
+constexpr size_t kBytesPerOpening = 4096;
 
 int ErrnoOf(weft1::ErrorCode code) { return code == weft1::ErrorCode::kRefused ? ECONNREFUSED : ECONNRESET; }
+
+// A network policy that let the connection in has let it in there and nowhere else.
+bool WentTo(const Identity& connection, const Endpoint& destination) {
+  return connection.local_port == destination.port &&
+         memcmp(connection.local_address.bytes, destination.address.bytes, sizeof destination.address.bytes) == 0;
+}
 
 }  // namespace
 
@@ -76,6 +87,7 @@ void Tunnel::Connect(uint32_t pod, const Endpoint& peer, std::shared_ptr<const t
 }
 
 void Tunnel::Dialed(Descriptor socket, bool watched) {
+  GiveUpDeadPeer(socket.get());
   SecureLinkEvents& events = *this;
   link_ = std::make_unique<SecureLink>(loop(), events);
   link_->Connect(std::move(credentials_), context_.buffers, std::move(socket), watched, kProtocols, expected_name_,
@@ -85,8 +97,15 @@ void Tunnel::Dialed(Descriptor socket, bool watched) {
 void Tunnel::Serve(const Identity& identity, std::unique_ptr<SecureLink> link) {
   identity_ = identity;
   link_ = std::move(link);
+  GiveUpDeadPeer(link_->socket());
   link_->HandOver(*this);
   Established();
+}
+
+// Of no other connection: an app may leave its window shut for as long as it likes, which counts as silence here (the
+// kernel's tcp_probe_timer()). A tunnel's peer always reads.
+void Tunnel::GiveUpDeadPeer(int socket) {
+  setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &context_.peer_timeout_ms, sizeof context_.peer_timeout_ms);
 }
 
 void Tunnel::Established() {
@@ -133,11 +152,13 @@ void Tunnel::Readable() {
   for (size_t turn = 0; turn < kBytesPerTurn && !closed_;) {
     const tls::Moved moved = link_->tls().Read(context_.received);
     turn += moved.bytes;
+    opened_ = 0;
     if (moved.bytes > 0) {
       const weft1::ErrorCode error = session_.Receive(context_.received.first(moved.bytes), loop().now_us());
       if (closed_) return;
       if (error != weft1::ErrorCode::kNone) return Close(CloseReason::kError, EPROTO);
     }
+    turn += opened_ * kBytesPerOpening;
     switch (moved.status) {
       case tls::Status::kDone:
         break;
@@ -181,9 +202,13 @@ void Tunnel::LinkFailed(const tls::Failure& failure) {
 
 void Tunnel::OnOpen(weft1::Stream& opened, const weft1::OpenRequest& request) {
   used_us_ = loop().now_us();
+  opened_++;
+  if (!WentTo(identity_, request.destination)) return session_.Reset(opened, weft1::ErrorCode::kRefused);
   auto* stream = new Stream(*this, opened);
-  stream->events = context_.owner.StreamOpened(*this, *stream, request);
-  if (stream->events != nullptr) return stream->events->Began();
+  PeerStreamEvents* const events = context_.owner.StreamOpened(*this, *stream, request);
+  if (closed_) return;  // by the decision, and the stream with it
+  stream->events = events;
+  if (events != nullptr) return stream->events->Began();
   session_.Reset(opened, weft1::ErrorCode::kRefused);
   delete stream;
 }
@@ -198,6 +223,8 @@ void Tunnel::OnFin(weft1::Stream& stream) { static_cast<Stream*>(stream.context)
 
 void Tunnel::OnReset(weft1::Stream& stream, weft1::ErrorCode code) {
   const std::unique_ptr<Stream> gone(static_cast<Stream*>(std::exchange(stream.context, nullptr)));
+  // The peer holds streams that are closed here, until its apps have read them: the next ones go elsewhere.
+  if (code == weft1::ErrorCode::kTooManyStreams) retired_ = true;
   gone->events->PeerReset(ErrnoOf(code));
   if (closed_) return;
   loop().Schedule(*this, loop().now_us() + kIdleUs);
@@ -232,7 +259,7 @@ void Tunnel::Close(CloseReason reason, int error) {
   while (!waiting_.empty()) waiting_.PopFront().NotOpened(reason, error);
   session_.EndAll([&](weft1::Stream& stream) {
     const std::unique_ptr<Stream> gone(static_cast<Stream*>(std::exchange(stream.context, nullptr)));
-    if (gone) gone->events->PeerReset(error != 0 ? error : ECONNRESET);
+    if (gone && gone->events != nullptr) gone->events->PeerReset(error != 0 ? error : ECONNRESET);
   });
   if (link_) link_->Close(reason != CloseReason::kFinished);
   context_.owner.TunnelClosed(*this);

@@ -45,6 +45,7 @@ struct TunnelContext {
   tls::Buffers& buffers;
   std::span<std::byte> received;  // what is read from TLS, for the time of one call
   TunnelOwner& owner;
+  uint32_t peer_timeout_ms;
 };
 
 class Tunnel final : public Retired,
@@ -96,6 +97,7 @@ class Tunnel final : public Retired,
   void Run() override;
   void Expired() override;
 
+  void GiveUpDeadPeer(int socket);
   bool OpenNow(StreamWaiter& waiter);
   void Ended(Stream* stream);
   void Flush();
@@ -113,6 +115,7 @@ class Tunnel final : public Retired,
   int64_t deadline_us_ = 0;
   int64_t born_us_;
   int64_t used_us_;
+  size_t opened_ = 0;           // by the peer, in what was read last
   uint32_t waiting_count_ = 0;  // at most: who gave up is counted
   bool established_ = false;
   bool closed_ = false;

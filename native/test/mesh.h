@@ -38,6 +38,7 @@ struct MeshOptions {
   core::Decision decision = RelayToApp();
   // Asked instead, on the engine's thread.
   std::function<void(core::ConnectionRecord&)> decide;
+  uint32_t peer_timeout_ms = 30'000;
 };
 
 class Mesh final : private core::Decisions {

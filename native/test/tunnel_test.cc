@@ -1,11 +1,17 @@
 // Two engines: what a client of the one says reaches the app of the other over mutual TLS.
+#include <dirent.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+
 #include <cerrno>
+#include <optional>
 #include <set>
 
 #include "authority.h"
-#include "check.h"
 #include "mesh.h"
 #include "storm.h"
+#include "tls_pair.h"
+#include "weft1_peers.h"
 
 namespace weft::test {
 namespace {
@@ -18,6 +24,8 @@ using core::Origin;
 
 const std::string kClientName = "web.shop.serviceaccount.identity.weft-system.cluster.local";
 const std::string kServerName = "db.shop.serviceaccount.identity.weft-system.cluster.local";
+
+constexpr uint32_t kPeerTimeoutMs = 1500;
 
 struct TwoNodes {
   TwoNodes() : client(ClientOptions()), server(ServerOptions()) {
@@ -34,8 +42,9 @@ struct TwoNodes {
 
   MeshOptions ClientOptions() {
     MeshOptions options;
+    options.peer_timeout_ms = kPeerTimeoutMs;
     options.decide = [this](ConnectionRecord& record) {
-      const Endpoint peer = server.endpoint();
+      const Endpoint peer = elsewhere.value_or(server.endpoint());
       record.decision = {};
       record.decision.action = Action::kTunnel;
       record.decision.connect_timeout_ms = 5000;
@@ -76,6 +85,7 @@ struct TwoNodes {
   Authority authority{"anchor"};
   uint32_t client_number = 0, server_number = 0, expected_number = 0, own_number = 0, workload = 1;
   bool refuses = false;
+  std::optional<Endpoint> elsewhere;    // whom the client's node takes for the server
   std::vector<core::Identity> origins;  // of streams, as the server's decisions saw them
   Mesh client, server;
 };
@@ -209,6 +219,198 @@ TEST("tunnel: 100 MB each way") {
   }
   sender.join();
   CHECK(received >= kBytes);
+}
+
+// What may reach a socket is decided by its filter: from now on nothing does, as if its node had lost power.
+void CutOff(int socket) {
+  sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog program{1, &drop};
+  CHECK(setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
+}
+
+// Of this process, the sockets that were accepted from there.
+std::vector<int> AcceptedAt(const Endpoint& listener) {
+  std::vector<int> found;
+  DIR* folder = opendir("/proc/self/fd");
+  while (const dirent* entry = readdir(folder)) {
+    core::SocketAddress local, peer;
+    socklen_t local_length = sizeof local, peer_length = sizeof peer;
+    const int fd = atoi(entry->d_name);
+    if (getsockname(fd, &local.any, &local_length) != 0 || getpeername(fd, &peer.any, &peer_length) != 0) continue;
+    if (local.any.sa_family != AF_UNIX && Same(core::ToEndpoint(local), listener)) found.push_back(fd);
+  }
+  closedir(folder);
+  return found;
+}
+
+TEST("tunnel: a peer that is gone without a word is noticed, with what was sent to it") {
+  TwoNodes nodes;
+  const auto pair = nodes.Pair();
+  CheckPasses(pair);
+  const std::vector<int> tunnels = AcceptedAt(nodes.server.endpoint());
+  CHECK_EQUAL(tunnels.size(), 1u);
+  CutOff(tunnels[0]);
+  Send(pair.first, "lost");
+  CHECK_EQUAL(ReadError(pair.first), ECONNRESET);
+  const Ended ended = nodes.client.EndedAt(0);
+  CHECK(ended.outcome.reason == CloseReason::kResetByUpstream);
+  CHECK_EQUAL(ended.outcome.error, static_cast<uint32_t>(ETIMEDOUT));
+}
+
+TEST("tunnel: an app that does not read for longer than a dead peer is waited for keeps its connection") {
+  TwoNodes nodes;
+  const auto pair = nodes.Pair();
+  SetNonBlocking(pair.first, true);
+  const std::string block(65536, 'x');
+  const auto fill = [&] {
+    size_t filled = 0;
+    for (ssize_t sent; (sent = send(pair.first.get(), block.data(), block.size(), MSG_NOSIGNAL)) > 0;) {
+      filled += static_cast<size_t>(sent);
+    }
+    CHECK_EQUAL(errno, EAGAIN);
+    return filled;
+  };
+  size_t filled = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(2 * kPeerTimeoutMs)) {
+    filled += fill();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(filled > 0);
+  SetNonBlocking(pair.first, false);
+  shutdown(pair.first.get(), SHUT_WR);
+  CHECK_EQUAL(ReceiveAll(pair.second).size(), filled);
+}
+
+// A peer that speaks weft/1 as it likes.
+class RawPeer {
+ public:
+  explicit RawPeer(TwoNodes& nodes)
+      : socket_(Connected(nodes.server.endpoint())),
+        tls_(core::tls::Connection::Connect(MakeContext(nodes.authority.Issue(kClientName)), buffers_, socket_.get(),
+                                            protocols_, kServerName)) {
+    Shake();
+  }
+  // As the server.
+  RawPeer(TwoNodes& nodes, const Descriptor& listener)
+      : socket_(Accept(listener)),
+        tls_(core::tls::Connection::Accept(MakeContext(nodes.authority.Issue(kServerName)), buffers_, socket_.get(),
+                                           protocols_)) {
+    Shake();
+  }
+
+  void Send(const Buffer& bytes) {
+    for (size_t sent = 0; sent < bytes.size();) {
+      const Bytes rest = Bytes(bytes).subspan(sent);
+      const core::tls::Moved moved = tls_->Write(std::span(&rest, 1));
+      CHECK(moved.status != core::tls::Status::kFailed);
+      sent += moved.bytes;
+      EVENTUALLY(tls_->Flush() == core::tls::Status::kDone);
+    }
+  }
+  // Waits until so many bytes have come, after the server's HELLO.
+  Buffer Receive(size_t bytes) {
+    const size_t wanted = bytes + RawHello().size();
+    std::byte room[4096];
+    EVENTUALLY([&] {
+      const core::tls::Moved moved = tls_->Read(room);
+      received_.insert(received_.end(), room, room + moved.bytes);
+      return received_.size() >= wanted || moved.status == core::tls::Status::kFailed;
+    }());
+    CHECK(received_.size() >= wanted);
+    return Buffer(received_.begin() + static_cast<ptrdiff_t>(RawHello().size()), received_.end());
+  }
+  bool IsReset() {
+    std::byte room[4096];
+    return Eventually([&] { return tls_->Read(room).status == core::tls::Status::kFailed; });
+  }
+
+ private:
+  void Shake() {
+    SetNonBlocking(socket_, true);
+    EVENTUALLY(tls_->Handshake() == core::tls::Status::kDone);
+  }
+
+  core::tls::Buffers buffers_;
+  const core::tls::Protocols protocols_{"weft/1"};
+  const Descriptor socket_;
+  const std::unique_ptr<core::tls::Connection> tls_;
+  Buffer received_;
+};
+
+Buffer OpenTo(uint32_t id, const Endpoint& destination) {
+  Buffer payload(weft1::kOpenBytes);
+  weft1::WriteOpen(payload.data(), {LoopbackIpv4(), destination});
+  return RawFrame(weft1::FrameType::kOpen, id, payload);
+}
+
+TEST("tunnel: a stream goes where its connection went, to no other port or address") {
+  TwoNodes nodes;
+  RawPeer peer(nodes);
+  const Endpoint there = nodes.server.endpoint();
+  Endpoint other_port = there, other_address = there;
+  other_port.port++;
+  other_address.address.bytes[15]++;
+  peer.Send(Joined({RawHello(), OpenTo(1, other_port), OpenTo(2, other_address)}));
+  const Buffer refusal = Numbers({static_cast<uint32_t>(weft1::ErrorCode::kRefused)});
+  CHECK(peer.Receive(24) ==
+        Joined({RawFrame(weft1::FrameType::kReset, 1, refusal), RawFrame(weft1::FrameType::kReset, 2, refusal)}));
+  peer.Send(OpenTo(3, there));
+  const Descriptor served = Accept(nodes.server.app);
+  nodes.server.WithEngine([&](core::Engine&) { CHECK_EQUAL(nodes.origins.size(), 1u); });
+}
+
+TEST("tunnel: streams opened and reset as fast as may be cost their peer its connection, others nothing") {
+  TwoNodes nodes;
+  const auto pair = nodes.Pair();
+  RawPeer peer(nodes);
+  Buffer bytes = RawHello();
+  for (uint32_t id = 1; id <= 20'000; id++) {
+    const Buffer cycle =
+        Joined({OpenTo(id, nodes.server.endpoint()), RawFrame(weft1::FrameType::kReset, id, Numbers({2}))});
+    bytes.insert(bytes.end(), cycle.begin(), cycle.end());
+  }
+  std::thread attacker([&] { peer.Send(bytes); });
+  for (int i = 0; i < 20; i++) CheckPasses(pair);
+  attacker.join();
+  CheckPasses(pair);
+  EVENTUALLY(nodes.server.statistics().connections == 1);
+  peer.Send(Repeated(RawFrame(weft1::FrameType::kPong, 0, Buffer(8)), 100'001));
+  CHECK(peer.IsReset());
+  CheckPasses(pair);
+}
+
+TEST("tunnel: a server that takes no more streams, or goes away, is asked on another connection") {
+  TwoNodes nodes;
+  const Descriptor listener = Listen(LoopbackIpv4());
+  nodes.client.WithEngine([&](core::Engine&) { nodes.elsewhere = LocalEndpoint(listener); });
+  const Descriptor first = Connected(nodes.client.endpoint());
+  RawPeer full(nodes, listener);
+  const Buffer code = Numbers({static_cast<uint32_t>(weft1::ErrorCode::kTooManyStreams)});
+  full.Send(Joined({RawHello(), RawFrame(weft1::FrameType::kReset, 1, code)}));
+  CHECK_EQUAL(ReadError(first), ECONNRESET);
+  const Descriptor second = Connected(nodes.client.endpoint());
+  RawPeer leaving(nodes, listener);
+  leaving.Send(Joined({RawHello(), RawFrame(weft1::FrameType::kGoAway, 0, Numbers({1})),
+                       RawFrame(weft1::FrameType::kData, 1, Text("still"))}));
+  CHECK_EQUAL(Receive(second, 5), "still");
+  const Descriptor third = Connected(nodes.client.endpoint());
+  RawPeer last(nodes, listener);
+  last.Send(Joined({RawHello(), RawFrame(weft1::FrameType::kData, 1, Text("here"))}));
+  CHECK_EQUAL(Receive(third, 4), "here");
+  // One more has room there.
+  const Descriptor fourth = Connected(nodes.client.endpoint());
+  CHECK_EQUAL(last.Receive(2 * RawOpen(1).size()).size(), 2 * RawOpen(1).size());
+}
+
+TEST("tunnel: the engine may be closed by the decision on a stream") {
+  TwoNodes nodes;
+  const auto pair = nodes.Pair();
+  CheckPasses(pair);
+  nodes.server.OnNextConnection([](core::Engine& engine) { engine.Close(); });
+  const Descriptor client = Connected(nodes.client.endpoint());
+  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ReadError(pair.first), ECONNRESET);
 }
 
 TEST("tunnel: a storm of random connections") {

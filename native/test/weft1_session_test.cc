@@ -208,6 +208,74 @@ TEST("weft/1: a stream that gets through its window fast gets a larger one, with
   CHECK(more <= kInitialWindow);
 }
 
+// How much more a client may send when its server takes nothing any more.
+size_t WindowLeft(Pair& pair, Stream& stream) {
+  pair.server.consumes = false;
+  size_t sent = 0;
+  while (const size_t part = pair.client.Write(stream, Buffer(1 << 20))) {
+    sent += part;
+    Exchange(pair.client, pair.server);
+  }
+  pair.server.consumes = true;
+  return sent;
+}
+
+void Hurry(Pair& pair, Stream& stream, size_t bytes) {
+  while (bytes > 0) {
+    pair.server.now_us += 100;
+    bytes -= std::min(bytes, pair.client.Write(stream, Buffer(std::min<size_t>(bytes, 1 << 20))));
+    Exchange(pair.client, pair.server);
+  }
+}
+
+TEST(
+    "weft/1: no window grows beyond the largest that there may be, and what a stream had grown by is there for "
+    "others") {
+  Pair pair({.max_streams = 256, .max_windows = 20 << 20});
+  pair.server.records_data = false;
+  for (int i = 0; i < 5; i++) {
+    Stream& stream = pair.Open();
+    Hurry(pair, stream, 64 << 20);
+    const size_t left = WindowLeft(pair, stream);
+    CHECK(left > kMaxWindow / 2 && left <= kMaxWindow);
+    pair.client.session.Reset(stream, ErrorCode::kReset);
+    Exchange(pair.client, pair.server);
+  }
+}
+
+TEST("weft/1: what was given back may be sent, and not a byte more") {
+  Peer server(Role::kServer);
+  server.consumes = server.records_data = false;
+  const Buffer half = RawFrame(FrameType::kData, 1, Buffer(kMaxPayload));
+  CHECK(server.Receive(Joined({RawHello(), RawOpen(1), half, half})) == ErrorCode::kNone);
+  for (int i = 0; i < 3; i++) {
+    server.session.Consumed(*server.opened.front(), kMaxPayload, server.now_us += 1'000'000);
+    CHECK(server.Receive(half) == ErrorCode::kNone);
+  }
+  CHECK_EQUAL(Name(server.Receive(RawFrame(FrameType::kData, 1, Buffer(1)))), "FLOW_CONTROL");
+}
+
+TEST("weft/1: streams that wait have turns of the same size, in order") {
+  Pair pair;
+  std::vector<Stream*> streams;
+  Buffer credits;
+  for (uint32_t id = 1; id <= 12; id++) {
+    streams.push_back(&pair.Open());
+    credits = Joined({credits, RawFrame(FrameType::kCredit, id, Numbers({kMaxWindow - kInitialWindow}))});
+  }
+  CHECK(pair.client.Receive(credits) == ErrorCode::kNone);
+  pair.client.writes_when_room = kMaxWindow;
+  for (Stream* const stream : streams) pair.client.Write(*stream, Buffer(kMaxWindow));
+  for (int i = 0; i < 600; i++) pair.client.session.Written(64 * 1024);
+  uint64_t least = UINT64_MAX, most = 0;
+  for (const auto& [id, written] : pair.client.written) {
+    least = std::min(least, written);
+    most = std::max(most, written);
+  }
+  CHECK(least >= 20 * uint64_t{kMaxPayload});
+  CHECK(most - least <= 2 * uint64_t{kMaxPayload});
+}
+
 TEST("weft/1: a window may be filled to its limit and no further") {
   Pair pair;
   Stream& stream = pair.Open();

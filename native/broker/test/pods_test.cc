@@ -114,12 +114,16 @@ TEST("sockets are of the pod's namespace, of the family, non-blocking and withou
     CHECK_EQUAL(received.descriptors.size(), 5u);
     for (const Descriptor& socket : received.descriptors) {
       CHECK_EQUAL(NetnsCookieOf(socket.get()), NetnsCookie(pod));
-      int domain = 0, no_delay = 0;
+      int domain = 0, no_delay = 0, keep_alive = 0, user_timeout = -1;
       socklen_t size = sizeof domain;
       getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size);
       getsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &no_delay, &size);
       CHECK_EQUAL(domain, family == 4 ? AF_INET : AF_INET6);
       CHECK_EQUAL(no_delay, 1);
+      getsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &keep_alive, &size);
+      getsockopt(socket.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, &size);
+      CHECK_EQUAL(keep_alive, 1);
+      CHECK_EQUAL(user_timeout, 0);  // or an app that rests for longer would lose its connection
     }
   }
   worker.Send(SocketsWanted{Type::kSocketsWanted, 8, 4, 5});
