@@ -328,6 +328,9 @@ export class Agent {
         this.#mesh?.link.left(event.pod);
         this.#log.info({ ...podFields(event.pod), reason: event.reason }, 'pod left the mesh');
         break;
+      case 'mended':
+        this.#log.warn(podFields(event.pod), 'capture of the pod was damaged and is mended');
+        break;
       case 'not-meshable':
         this.#log.error(
           { pod: event.pod, code: event.error.code, error: explain(event.error), hint: event.error.hint },
