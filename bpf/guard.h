@@ -24,6 +24,15 @@ static __always_inline __u64 netns_cookie_of(struct bpf_sock *socket)
 	return BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 }
 
+/*
+ * Of a connection that the agent carries, on its way to the agent: marked, or to an address from which the agent dials.
+ * It is here where somebody has taken the pod's rule or routes away.
+ */
+static __always_inline bool is_captured(struct __sk_buff *skb, const struct tcp_tuple *tuple)
+{
+	return skb->mark == WEFT_MARK || address_in_source_block(&tuple->destination);
+}
+
 SEC("cgroup_skb/egress")
 int weft_egress(struct __sk_buff *skb)
 {
@@ -36,7 +45,7 @@ int weft_egress(struct __sk_buff *skb)
 	if (skb->ifindex == LOOPBACK_IFINDEX || !socket)
 		return ALLOW;
 	kind = read_packet(skb, &tuple);
-	if (kind == PACKET_OTHER)
+	if (kind == PACKET_OTHER && !is_captured(skb, &tuple))
 		return ALLOW;
 	cookie = netns_cookie_of(socket);
 	pod = bpf_map_lookup_elem(&pods, &cookie);

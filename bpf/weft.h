@@ -104,7 +104,7 @@ enum counter {
 	WEFT_CAPTURED_OUTBOUND = 0, /* connects marked */
 	WEFT_CAPTURED_INBOUND,	    /* SYNs given to a listener */
 	WEFT_SKIPPED,
-	WEFT_DROPPED_EGRESS,   /* SYNs that tried to go around the agent */
+	WEFT_DROPPED_EGRESS,   /* packets that would have gone around the agent */
 	WEFT_DROPPED_NO_AGENT, /* SYNs for which no worker listens */
 	WEFT_PROBES_PASSED,
 	WEFT_COUNTERS

@@ -16,6 +16,8 @@ const catalogue = {
   'WEFT-E108': 'Mend the file; until then what it said before stays in force.',
   'WEFT-E109': 'weft-agent --help lists the flags and their environment variables.',
   'WEFT-E110': 'Start the agent as root and give --worker-uid a user that has no capabilities.',
+  'WEFT-E111':
+    "Look who changes rules, routes or devices in the pod's network namespace: `ip rule`, `ip route show table all`. Until it is mended the pod's traffic is dropped.",
   'WEFT-E301': 'The agent must send its token as "authorization: Bearer"; look at --token-file of the agent.',
   'WEFT-E302': 'Look at --node-name of the agent and at the node of the pod that its token is bound to.',
   'WEFT-E303': 'Agent and controller do not speak the same protocol: look at their versions.',

@@ -67,6 +67,11 @@ export interface Capture {
    * every SYN of the pod meets an agent or is dropped. Idempotent.
    */
   enrol(netns: number, pod: PodCapture): void;
+  /**
+   * Puts back what somebody has taken out of an enrolled pod's network namespace. Changes nothing where all is there.
+   * @returns whether something was missing
+   */
+  mend(netns: number, pod: PodCapture): boolean;
   /** Takes the entries and programs out; the route and the rule stay, as open connections still need them. Idempotent. */
   release(netns: number, id: number): void;
   /** Takes the route, the rule and the source block out, once no connection of the pod is left. */

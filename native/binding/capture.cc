@@ -85,6 +85,7 @@ class CaptureObject : public Nan::ObjectWrap {
     Nan::SetMethod(object, "attach", Attach);
     Nan::SetMethod(object, "adopted", Adopted);
     Nan::SetMethod(object, "enrol", Enrol);
+    Nan::SetMethod(object, "mend", Mend);
     Nan::SetMethod(object, "release", Release);
     Nan::SetMethod(object, "cleanNamespace", CleanNamespace);
     Nan::SetMethod(object, "forget", Forget);
@@ -129,6 +130,14 @@ class CaptureObject : public Nan::ObjectWrap {
   static NAN_METHOD(Enrol) {
     Guarded([&] {
       Native(info).Enrol(static_cast<int>(UnsignedValue(info[0], "netns")), ReadPod(ObjectValue(info[1], "pod")));
+    });
+  }
+
+  // mend(netns: number, pod: PodCapture): boolean
+  static NAN_METHOD(Mend) {
+    Guarded([&] {
+      const int netns = static_cast<int>(UnsignedValue(info[0], "netns"));
+      info.GetReturnValue().Set(Native(info).Mend(netns, ReadPod(ObjectValue(info[1], "pod"))));
     });
   }
 

@@ -68,6 +68,35 @@ void DeleteStale(int map, uint32_t pod, const std::vector<Key>& wanted) {
   for (const Key& old : stale) bpf_map_delete_elem(map, &old);
 }
 
+std::set<unsigned> DevicesOf(int netns, const PodCapture& pod) {
+  std::set<unsigned> devices;
+  for (const auto& [interface, address] : GlobalAddresses(netns)) {
+    if (address == pod.ipv4 || address == pod.ipv6) devices.insert(interface);
+  }
+  return devices;
+}
+
+// The place of our program on a device.
+struct IngressFilter {
+  explicit IngressFilter(unsigned device) {
+    hook.sz = sizeof hook;
+    hook.ifindex = static_cast<int>(device);
+    hook.attach_point = BPF_TC_INGRESS;
+    options.sz = sizeof options;
+    options.handle = kFilterHandle;
+    options.priority = kFilterPriority;
+  }
+  bpf_tc_hook hook{};
+  bpf_tc_opts options{};
+};
+
+uint32_t ProgramId(int program) {
+  bpf_prog_info info{};
+  uint32_t size = sizeof info;
+  if (bpf_obj_get_info_by_fd(program, &info, &size) != 0) ThrowErrno("cannot ask for a program's id");
+  return info.id;
+}
+
 void SetLibraryLog(std::string* log) {
   static thread_local std::string* sink;
   sink = log;
@@ -152,14 +181,8 @@ std::vector<AdoptedPod> Capture::Adopted() const {
 
 void Capture::Enrol(int netns, const PodCapture& pod) {
   const uint64_t cookie = NetnsCookie(netns);
-  {
-    EnteredNetns entered(netns);
-    BringLoopbackUp();
-    if (pod.ipv4) AddCaptureRoutes(*pod.ipv4);
-    if (pod.ipv6) AddCaptureRoutes(*pod.ipv6);
-  }
+  PrepareNamespace(netns, pod);
   WriteSkips(pod);
-  AttachToDevices(netns, pod);
   AttachPinned(NetnsPin(cookie), Program("weft_lookup"), netns, BPF_SK_LOOKUP);
   const pod_address by_address{pod.id, pod.workers};
   for (const std::optional<Address>& address : {pod.ipv4, pod.ipv6}) {
@@ -171,6 +194,37 @@ void Capture::Enrol(int netns, const PodCapture& pod) {
   CopyAddress(entry.ipv4, pod.ipv4);
   CopyAddress(entry.ipv6, pod.ipv6);
   Update(MapDescriptor("pods"), &cookie, &entry, "pods");
+}
+
+// Open connections have found another way meanwhile, and over IPv6 only a new rule makes them look for routes again.
+bool Capture::Mend(int netns, const PodCapture& pod) {
+  if (IsNamespacePrepared(netns, pod)) return false;
+  CleanNamespace(netns);
+  PrepareNamespace(netns, pod);
+  if (!IsNamespacePrepared(netns, pod))
+    ThrowError(ENETUNREACH, "another rule or route of the network namespace comes before those of the capture");
+  return true;
+}
+
+void Capture::PrepareNamespace(int netns, const PodCapture& pod) {
+  {
+    EnteredNetns entered(netns);
+    BringLoopbackUp();
+    if (pod.ipv4) AddCaptureRoutes(*pod.ipv4);
+    if (pod.ipv6) AddCaptureRoutes(*pod.ipv6);
+  }
+  AttachToDevices(netns, pod);
+}
+
+bool Capture::IsNamespacePrepared(int netns, const PodCapture& pod) const {
+  const std::set<unsigned> devices = DevicesOf(netns, pod);
+  EnteredNetns entered(netns);
+  return !devices.empty() && (!pod.ipv4 || CaptureRoutesWork(true)) && (!pod.ipv6 || CaptureRoutesWork(false)) &&
+         std::ranges::all_of(devices, [&](unsigned device) {
+           IngressFilter filter(device);
+           return bpf_tc_query(&filter.hook, &filter.options) == 0 &&
+                  filter.options.prog_id == ProgramId(Program("weft_ingress"));
+         });
 }
 
 void Capture::WriteSkips(const PodCapture& pod) {
@@ -191,27 +245,17 @@ void Capture::WriteSkips(const PodCapture& pod) {
 }
 
 void Capture::AttachToDevices(int netns, const PodCapture& pod) {
-  std::set<unsigned> devices;
-  for (const auto& [interface, address] : GlobalAddresses(netns)) {
-    if (address == pod.ipv4 || address == pod.ipv6) devices.insert(interface);
-  }
+  const std::set<unsigned> devices = DevicesOf(netns, pod);
   if (devices.empty()) ThrowError(EADDRNOTAVAIL, "no device of the network namespace has the pod's address");
   EnteredNetns entered(netns);
   for (const unsigned device : devices) {
-    bpf_tc_hook hook{};
-    hook.sz = sizeof hook;
-    hook.ifindex = static_cast<int>(device);
-    hook.attach_point = BPF_TC_INGRESS;
-    const int hook_error = bpf_tc_hook_create(&hook);
+    IngressFilter filter(device);
+    const int hook_error = bpf_tc_hook_create(&filter.hook);
     if (hook_error != 0 && hook_error != -EEXIST)
       ThrowError(-hook_error, "cannot make a clsact qdisc on the pod's device");
-    bpf_tc_opts filter{};
-    filter.sz = sizeof filter;
-    filter.prog_fd = Program("weft_ingress");
-    filter.flags = BPF_TC_F_REPLACE;
-    filter.handle = kFilterHandle;
-    filter.priority = kFilterPriority;
-    const int error = bpf_tc_attach(&hook, &filter);
+    filter.options.prog_fd = Program("weft_ingress");
+    filter.options.flags = BPF_TC_F_REPLACE;
+    const int error = bpf_tc_attach(&filter.hook, &filter.options);
     if (error != 0) ThrowError(-error, "cannot attach the ingress program to the pod's device");
   }
 }
@@ -221,15 +265,8 @@ void Capture::DetachFromDevices(int netns) {
   for (const auto& [interface, address] : GlobalAddresses(netns)) devices.insert(interface);
   EnteredNetns entered(netns);
   for (const unsigned device : devices) {
-    bpf_tc_hook hook{};
-    hook.sz = sizeof hook;
-    hook.ifindex = static_cast<int>(device);
-    hook.attach_point = BPF_TC_INGRESS;
-    bpf_tc_opts filter{};
-    filter.sz = sizeof filter;
-    filter.handle = kFilterHandle;
-    filter.priority = kFilterPriority;
-    bpf_tc_detach(&hook, &filter);  // fails where nothing is attached, as it should be afterwards
+    IngressFilter filter(device);
+    bpf_tc_detach(&filter.hook, &filter.options);  // fails where nothing is attached, as it should be afterwards
   }
 }
 

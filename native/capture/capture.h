@@ -49,6 +49,7 @@ class Capture {
   int MapDescriptor(const char* name) const;
   std::vector<AdoptedPod> Adopted() const;
   void Enrol(int netns, const PodCapture& pod);
+  bool Mend(int netns, const PodCapture& pod);
   void Release(int netns, uint32_t id);
   void CleanNamespace(int netns);
   void Forget(uint64_t cookie);
@@ -58,6 +59,8 @@ class Capture {
  private:
   int Program(const char* name) const;
   std::string NetnsPin(uint64_t cookie) const;
+  void PrepareNamespace(int netns, const PodCapture& pod);
+  bool IsNamespacePrepared(int netns, const PodCapture& pod) const;
   void AttachToDevices(int netns, const PodCapture& pod);
   void DetachFromDevices(int netns);
   void WriteSkips(const PodCapture& pod);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <optional>
 
 #include "../../bpf/weft.h"
 #include "descriptor.h"
@@ -40,14 +41,24 @@ class Request {
 
   // Returns 0 or the kernel's errno.
   int Send() {
+    const auto result = Exchange<nlmsgerr>(NLMSG_ERROR);
+    return result ? -result->error : EIO;
+  }
+
+  // Returns what the answer begins with, or nothing where it is of another type.
+  template <typename Body>
+  std::optional<Body> Exchange(uint16_t type) {
     const Descriptor netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     if (!netlink) ThrowErrno("cannot open a netlink socket");
     if (send(netlink.get(), buffer_, header()->nlmsg_len, 0) < 0) ThrowErrno("cannot send to netlink");
     alignas(nlmsghdr) char answer[4096];
     const ssize_t size = recv(netlink.get(), answer, sizeof answer, 0);
-    if (size < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(nlmsgerr)))) ThrowError(EIO, "netlink gave no answer");
-    const auto* result = static_cast<const nlmsgerr*>(NLMSG_DATA(reinterpret_cast<nlmsghdr*>(answer)));
-    return -result->error;
+    if (size < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(Body)))) ThrowError(EIO, "netlink gave no answer");
+    const auto* answered = reinterpret_cast<const nlmsghdr*>(answer);
+    if (answered->nlmsg_type != type) return std::nullopt;
+    Body body;
+    memcpy(&body, NLMSG_DATA(answered), sizeof body);
+    return body;
   }
 
  private:
@@ -61,14 +72,18 @@ struct Family {
   size_t address_size;
   const uint8_t* source_block;
   uint8_t source_block_length;
+  const uint8_t* proof;
 };
 
 Family FamilyOf(bool ipv4) {
   static constexpr uint8_t kBlockV4[4] = {WEFT_SOURCE_PREFIX_V4 >> 24, (WEFT_SOURCE_PREFIX_V4 >> 16) & 0xff,
                                           (WEFT_SOURCE_PREFIX_V4 >> 8) & 0xff, WEFT_SOURCE_PREFIX_V4 & 0xff};
+  static constexpr uint8_t kProofV4[4] = {WEFT_PROOF_PREFIX_V4 >> 24, (WEFT_PROOF_PREFIX_V4 >> 16) & 0xff,
+                                          (WEFT_PROOF_PREFIX_V4 >> 8) & 0xff, WEFT_PROOF_PREFIX_V4 & 0xff};
   static constexpr uint8_t kBlockV6[16] = {0xfd, 0x77, 0x65, 0x66, 0x74};
-  if (ipv4) return {AF_INET, 4, kBlockV4, WEFT_SOURCE_PREFIX_LENGTH_V4};
-  return {AF_INET6, 16, kBlockV6, 64};
+  static constexpr uint8_t kProofV6[16] = {0xfd, 0x77, 0x65, 0x66, 0x74, 0, 0, 1};
+  if (ipv4) return {AF_INET, 4, kBlockV4, WEFT_SOURCE_PREFIX_LENGTH_V4, kProofV4};
+  return {AF_INET6, 16, kBlockV6, 64, kProofV6};
 }
 
 Request Rule(const Family& family, uint16_t type, uint16_t flags) {
@@ -92,6 +107,17 @@ Request LocalRoute(const Family& family, uint16_t type, uint16_t flags, uint8_t 
   body.rtm_scope = RT_SCOPE_HOST;
   body.rtm_type = RTN_LOCAL;
   return Request(type, flags, body).Add(RTA_OIF, kLoopback).Add(RTA_TABLE, table);
+}
+
+bool IsLocal(const Family& family, const uint8_t* destination, uint32_t mark) {
+  rtmsg body{};
+  body.rtm_family = family.number;
+  body.rtm_dst_len = static_cast<uint8_t>(family.address_size * 8);
+  const auto route = Request(RTM_GETROUTE, 0, body)
+                         .Add(RTA_DST, destination, family.address_size)
+                         .Add(RTA_MARK, mark)
+                         .Exchange<rtmsg>(RTM_NEWROUTE);
+  return route && route->rtm_type == RTN_LOCAL;
 }
 
 void Check(int error, int tolerated, const char* what) {
@@ -120,6 +146,11 @@ void AddCaptureRoutes(const Address& source) {
             .Send(),
         0, "cannot add the route of the source block");
   Check(Rule(family, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL).Send(), EEXIST, "cannot add the capture rule");
+}
+
+bool CaptureRoutesWork(bool ipv4) {
+  const Family family = FamilyOf(ipv4);
+  return IsLocal(family, family.proof, WEFT_MARK) && IsLocal(family, family.source_block, 0);
 }
 
 void RemoveCaptureRoutes(bool ipv4) {

@@ -34,6 +34,8 @@ import { WorkerSupervisor } from './worker-supervisor.ts';
 
 const enrolmentsAtOnce = 8;
 const drainGraceMs = 3000; // longer than a handshake that was under way when the listeners were swapped
+const shutdownMs = 25_000; // Kubernetes kills a pod after 30 s, unless it is told another time
+const drainMarginMs = 2000;
 
 /** Where the build put what main starts and loads. */
 const brokerBinary = process.env['WEFT_BROKER'] ?? new URL('../../build/weft-broker', import.meta.url).pathname;
@@ -247,14 +249,19 @@ export class Agent {
     this.#broker.close();
   }
 
-  /** Finishes what is open. The pods stay captured: without an agent their new connections wait for the next one. */
+  /**
+   * Finishes what is open. The pods stay captured: without an agent their new connections wait for the next one, so workers whose
+   * connections may last without end go on alone after a while.
+   */
   async shutdown(): Promise<void> {
     this.#stop.abort();
     await this.#cni?.close();
     await this.#admin.close();
     this.#workers.abandon();
     this.#broker.drain(0);
-    await this.#workers.stop();
+    const { drainTimeoutMs } = this.#config.relay;
+    const left = await this.#workers.stop(drainTimeoutMs === 0 ? shutdownMs : drainTimeoutMs + drainMarginMs);
+    if (left.length > 0) this.#log.warn({ workers: left }, 'workers with open connections go on alone');
     await this.#mesh?.ended();
     await this.#access?.close();
     this.#broker.close();
@@ -327,6 +334,9 @@ export class Agent {
       case 'released':
         this.#mesh?.link.left(event.pod);
         this.#log.info({ ...podFields(event.pod), reason: event.reason }, 'pod left the mesh');
+        break;
+      case 'mended':
+        this.#log.warn(podFields(event.pod), 'capture of the pod was damaged and is mended');
         break;
       case 'not-meshable':
         this.#log.error(

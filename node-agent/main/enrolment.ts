@@ -1,4 +1,4 @@
-import type { Capture } from '../../native/capture.d.ts';
+import type { Capture, PodCapture } from '../../native/capture.d.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { Broker } from './broker.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
@@ -108,6 +108,24 @@ export class Enrolment {
     return updated;
   }
 
+  /**
+   * Puts back what somebody has taken out of the pod's namespace.
+   * @returns whether something was missing
+   * @throws WeftError WEFT-E111; then the pod stays captured, and nothing of it passes.
+   */
+  mend(pod: EnrolledPod): boolean {
+    const { native, capture, workers } = this.#with;
+    const netns = this.#tryOpenNetns(pod);
+    if (netns === undefined) return false;
+    try {
+      return capture.mend(netns, captureOf(pod, workers));
+    } catch (cause) {
+      throw new WeftError('WEFT-E111', `the capture of ${pod.namespace}/${pod.name} is damaged`, { cause });
+    } finally {
+      native.closeDescriptor(netns);
+    }
+  }
+
   /** Only proves; the caller releases a pod whose proof failed. */
   async prove(pod: EnrolledPod): Promise<WeftError | undefined> {
     return this.#with.proof.run(pod, await this.#portOf(pod));
@@ -179,15 +197,7 @@ export class Enrolment {
   #captureTraffic(pod: EnrolledPod, netns: number): void {
     const { capture, broker, workers } = this.#with;
     try {
-      capture.enrol(netns, {
-        id: pod.id,
-        workers,
-        ...(pod.ipv4 && { ipv4: pod.ipv4 }),
-        ...(pod.ipv6 && { ipv6: pod.ipv6 }),
-        skipInboundPorts: pod.skips.inboundPorts,
-        skipOutboundPorts: pod.skips.outboundPorts,
-        skipSubnets: pod.skips.subnets,
-      });
+      capture.enrol(netns, captureOf(pod, workers));
     } catch (cause) {
       capture.release(netns, pod.id);
       broker().removePod(pod.id);
@@ -241,6 +251,18 @@ export class Enrolment {
     this.#ports.delete(id);
     this.#usedIds.delete(id);
   }
+}
+
+function captureOf(pod: EnrolledPod, workers: number): PodCapture {
+  return {
+    id: pod.id,
+    workers,
+    ...(pod.ipv4 && { ipv4: pod.ipv4 }),
+    ...(pod.ipv6 && { ipv6: pod.ipv6 }),
+    skipInboundPorts: pod.skips.inboundPorts,
+    skipOutboundPorts: pod.skips.outboundPorts,
+    skipSubnets: pod.skips.subnets,
+  };
 }
 
 function isIPv4(address: Uint8Array): boolean {

@@ -13,6 +13,7 @@ import type { NetnsFinder } from './netns-finder.ts';
 /** What happens to a pod, as an operator wants to read it. */
 export type PodEvent =
   | { readonly type: 'enrolled'; readonly pod: EnrolledPod; readonly found: 'at-start' | 'running' }
+  | { readonly type: 'mended'; readonly pod: EnrolledPod }
   | { readonly type: 'released'; readonly pod: EnrolledPod; readonly reason: string }
   | { readonly type: 'not-meshable'; readonly pod: string; readonly error: WeftError };
 
@@ -38,6 +39,7 @@ export interface Sandbox {
 }
 
 const sweepIntervalMs = 1000;
+const mendEverySweeps = 4;
 // Each attempt captures the pod for a moment.
 const firstRetryMs = 2000;
 const longestRetryMs = 5 * 60_000;
@@ -65,8 +67,10 @@ export class Reconciler {
     this.#with.source.onChange(() => {
       this.#reconcile();
     });
+    let sweeps = 0;
     this.#sweep = setInterval(() => {
       this.#reconcile();
+      this.#mend(sweeps++);
     }, sweepIntervalMs);
     signal.addEventListener('abort', () => {
       clearInterval(this.#sweep);
@@ -141,7 +145,26 @@ export class Reconciler {
     }
   }
 
+  /** A part of the pods in each sweep: on a node with hundreds of them all at once would hold up everything else. */
+  #mend(sweep: number): void {
+    const { pods, enrolment, onEvent } = this.#with;
+    for (const pod of pods.values()) {
+      if (pod.id % mendEverySweeps !== sweep % mendEverySweeps) continue;
+      try {
+        const isMended = enrolment.mend(pod);
+        if (this.#damaged.delete(pod.uid) || isMended) onEvent({ type: 'mended', pod });
+      } catch (error) {
+        if (this.#damaged.has(pod.uid)) continue;
+        this.#damaged.add(pod.uid);
+        onEvent({ type: 'not-meshable', pod: `${pod.namespace}/${pod.name}`, error: toWeftError(error) });
+      }
+    }
+  }
+
   readonly #queued = new Set<string>();
+
+  /** What could not be put back, and is told. */
+  readonly #damaged = new Set<string>();
 
   #enqueue(pod: SourcePod, task: () => Promise<void>): void {
     if (this.#queued.has(pod.uid)) return;
@@ -193,6 +216,7 @@ export class Reconciler {
 
   #release(pod: EnrolledPod, reason: string): void {
     this.#with.enrolment.release(pod);
+    this.#damaged.delete(pod.uid);
     this.#with.onEvent({ type: 'released', pod, reason });
   }
 

@@ -63,7 +63,7 @@ function start(t: TestContext, changed: Partial<SupervisorOptions> = {}, script 
     ...changed,
   });
   t.after(async () => {
-    await supervisor.stop();
+    await supervisor.stop(5000);
     closeSync(map);
     rmSync(folder, { recursive: true });
   });
@@ -129,8 +129,19 @@ test('abandoned workers go on and are not replaced; stopped ones end', async (t)
   await until(() => supervisor.pids().length === 1, 'the end of a worker is not noticed');
   await delay(100);
   assert.equal(supervisor.pids().length, 1);
-  await supervisor.stop();
+  await supervisor.stop(5000);
   assert.deepEqual(supervisor.counts(), { wanted: 2, running: 0, restarts: 0 });
+});
+
+test('a worker that does not end is waited for until the deadline, and goes on', async (t) => {
+  const stubborn =
+    "process.on('SIGTERM', () => {}); process.send({ type: 'proof', pod: 1, direction: 'inbound', remotePort: 1 });";
+  const { supervisor, messages } = start(t, { count: 1 }, `${stubborn} setInterval(() => {}, 1000);`);
+  await until(() => messages.length === 1, 'the worker does not start');
+  const [pid = 0] = supervisor.pids();
+  assert.deepEqual(await supervisor.stop(100), [pid]);
+  process.kill(pid, 'SIGKILL');
+  await until(() => supervisor.pids().length === 0, 'the end of the worker is not noticed');
 });
 
 test('a worker that cannot be made is tried again', async (t) => {

@@ -74,8 +74,8 @@ export class WorkerSupervisor {
     for (const slot of this.#slots) clearTimeout(slot.restart);
   }
 
-  /** Asks every worker to finish and resolves when all are gone. */
-  async stop(): Promise<void> {
+  /** Asks every worker to finish. Resolves when all are gone, at the deadline at the latest, to those that go on by themselves. */
+  async stop(deadlineMs: number): Promise<number[]> {
     this.abandon();
     const ends = this.#slots.map(({ child }) => {
       if (child === undefined) return Promise.resolve();
@@ -83,7 +83,11 @@ export class WorkerSupervisor {
       child.kill('SIGTERM');
       return end;
     });
-    await Promise.all(ends);
+    const { promise: deadline, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, deadlineMs);
+    await Promise.race([Promise.all(ends), deadline]);
+    clearTimeout(timer);
+    return this.pids();
   }
 
   #spawn(slot: Slot): void {

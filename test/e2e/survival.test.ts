@@ -130,6 +130,21 @@ describe('survival', () => {
     assert.deepEqual((await inbound.finish()).errors, {});
     assert.deepEqual((await outbound.finish()).errors, {});
   });
+
+  test('SIGTERM while connections are open: main ends before Kubernetes would kill it, they go on, and the next agent takes over', async () => {
+    const inbound = await hold(outsider, server.ipv4, 9000, 50);
+    const outbound = await hold(server, outsider.ipv4, 9000, 50);
+    process.kill(agent.pid, 'SIGTERM');
+    const begin = performance.now();
+    await agent.exited();
+    assert.ok(performance.now() - begin < 30_000);
+    assert.ok(agent.lines.some((line) => line.msg === 'workers with open connections go on alone'));
+    agent = await LabAgent.start(lab.node('a'));
+    assert.deepEqual((await churn(outsider, server.ipv4, 9000, 1000, 16, 0)).errors, {});
+    assert.deepEqual((await inbound.finish()).errors, {});
+    assert.deepEqual((await outbound.finish()).errors, {});
+    await waitUntil(() => workers().length === 2, 10_000, 'the old workers are gone');
+  });
 });
 
 function readCommand(pid: number): string {

@@ -216,6 +216,27 @@ TEST("egress: a skipped port lets SYNs out, not what hides its port") {
                   {"fragment over IPv6", V6(kFragment, Fragment(kTcp, 0, true, Tcp(kSyn))), kRefused}});
 }
 
+// They are on their way to the agent, so their plaintext must not go elsewhere.
+TEST("egress: packets of connections that the agent carries leave only by lo") {
+  const Kernel kernel(object_file);
+  kernel.Enrol();
+  const Bytes data = Tcp(kAck | kPsh) + Bytes(6, 's');
+  for (const Bytes& frame : {V4(kTcp, data), V6(kTcp, data), V6(kDestination, Extension(kTcp, data))}) {
+    CHECK_EQUAL(kernel.Run("weft_egress", frame, kDevice, WEFT_MARK), kRefused);
+    CHECK_EQUAL(kernel.Run("weft_egress", frame, kDevice, WEFT_MARK ^ 1), kAllowed);
+    CHECK_EQUAL(kernel.Run("weft_egress", frame, "lo", WEFT_MARK), kAllowed);
+  }
+  const std::vector<Case> to_agent = {
+      {"IPv4", Ethernet(kIpv4, Ipv4(kTcp, data, {}, kSourceBlockV4)), kRefused},
+      {"IPv6", Ethernet(kIpv6, Ipv6(kTcp, data, kSourceBlockV6)), kRefused},
+      {"UDP over IPv4", Ethernet(kIpv4, Ipv4(kUdp, Udp(), {}, kSourceBlockV4)), kAllowed},
+  };
+  Expect(kernel, to_agent);
+  Expect(kernel, Allowed(to_agent), "lo");
+  kernel.Leave();
+  Expect(kernel, Allowed(to_agent));
+}
+
 TEST("egress: the agent's own cgroup dials") {
   const Kernel kernel(object_file);
   kernel.Enrol();

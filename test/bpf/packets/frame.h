@@ -20,6 +20,8 @@ constexpr uint16_t kSourcePort = 40000, kDestinationPort = 80;
 constexpr uint8_t kSourceV4[4] = {10, 0, 0, 9}, kDestinationV4[4] = {10, 0, 0, 7};
 constexpr uint8_t kSourceV6[16] = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
 constexpr uint8_t kDestinationV6[16] = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7};
+constexpr uint8_t kSourceBlockV4[4] = {169, 254, 116, 9};
+constexpr uint8_t kSourceBlockV6[16] = {0xfd, 0x77, 0x65, 0x66, 0x74, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
 constexpr uint8_t kLinkLocalV6[16] = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7};
 
 inline void Put16(Bytes* bytes, size_t at, size_t value) {
@@ -67,7 +69,8 @@ struct Ipv4Fields {
   Bytes options;
 };
 
-inline Bytes Ipv4(uint8_t protocol, const Bytes& payload, const Ipv4Fields& fields = {}) {
+inline Bytes Ipv4(uint8_t protocol, const Bytes& payload, const Ipv4Fields& fields = {},
+                  const uint8_t (&destination)[4] = kDestinationV4) {
   Bytes header(20);
   header[0] = static_cast<uint8_t>(0x40 | fields.words);
   Put16(&header, 2, header.size() + fields.options.size() + payload.size());
@@ -75,7 +78,7 @@ inline Bytes Ipv4(uint8_t protocol, const Bytes& payload, const Ipv4Fields& fiel
   header[8] = 64;
   header[9] = protocol;
   memcpy(&header[12], kSourceV4, sizeof kSourceV4);
-  memcpy(&header[16], kDestinationV4, sizeof kDestinationV4);
+  memcpy(&header[16], destination, sizeof destination);
   return header + fields.options + payload;
 }
 

@@ -53,9 +53,10 @@ bpf_program* Kernel::Program(const char* name) const {
   return program;
 }
 
-int Kernel::Run(const char* program, const Bytes& frame, const char* device) const {
+int Kernel::Run(const char* program, const Bytes& frame, const char* device, uint32_t mark) const {
   __sk_buff context{};
   context.ifindex = if_nametoindex(device);
+  context.mark = mark;
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .ctx_in = &context, .ctx_size_in = sizeof context,
               .repeat = 1);
   options.data_size_in = static_cast<uint32_t>(frame.size());

@@ -28,7 +28,7 @@ class Kernel {
 
   bpf_program* Program(const char* name) const;
   // What the program returns for a frame on a device.
-  int Run(const char* program, const Bytes& frame, const char* device) const;
+  int Run(const char* program, const Bytes& frame, const char* device, uint32_t mark = 0) const;
 
   template <typename Key, typename Value>
   void Put(const char* map, const Key& key, const Value& value) const {
