@@ -57,7 +57,7 @@ void StreamRelay::Begin() {
   moved_us_ = loop().now_us();
   Timer::Unlink();
   if (decision_.idle_timeout_ms != 0) loop().Schedule(*this, moved_us_ + Microseconds(decision_.idle_timeout_ms));
-  if (rest_.size() > 0) WriteRest();
+  if (!backlog_.empty()) WriteBacklog();
   if (!closed_) PassFin();
   if (!closed_) ReadSocket();
   if (!closed_ && watched_ == 0 && !Watch(Dial::kEvents)) Close(CloseReason::kError, errno);
@@ -77,7 +77,7 @@ bool StreamRelay::Watch(uint32_t events) {
 void StreamRelay::Ready(uint32_t events) {
   if (closed_ || !open_) return;
   if ((events & ~(EPOLLIN | EPOLLOUT)) != 0) read_to_end_ = true;
-  if ((events & EPOLLOUT) != 0 && rest_.size() > 0) WriteRest();
+  if ((events & EPOLLOUT) != 0 && !backlog_.empty()) WriteBacklog();
   if ((events & ~EPOLLOUT) != 0 && !closed_) ReadSocket();
   if ((events & EPOLLERR) != 0 && !closed_) SocketFailed(SocketError(socket_.get(), ECONNRESET));
 }
@@ -117,7 +117,7 @@ void StreamRelay::HasRoom() {
 void StreamRelay::Arrived(std::span<const std::byte> bytes) {
   if (closed_) return;
   size_t taken = 0;
-  if (open_ && rest_.size() == 0) {
+  if (open_ && backlog_.empty()) {
     const ssize_t put = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (put < 0 && errno != EAGAIN && errno != EINTR) return SocketFailed(errno);
     taken = put > 0 ? static_cast<size_t>(put) : 0;
@@ -128,25 +128,23 @@ void StreamRelay::Arrived(std::span<const std::byte> bytes) {
     }
   }
   if (taken == bytes.size()) return;
-  rest_.Append(bytes.subspan(taken));
+  backlog_.Append(bytes.subspan(taken));
   if (open_ && !Watch(watched_ | Dial::kEvents | EPOLLOUT)) Close(CloseReason::kError, errno);
 }
 
-void StreamRelay::WriteRest() {
-  while (rest_.size() > 0) {
-    const ssize_t put = send(socket_.get(), rest_.bytes.get() + rest_.begin, rest_.size(), MSG_NOSIGNAL);
+void StreamRelay::WriteBacklog() {
+  while (!backlog_.empty()) {
+    const ssize_t put = backlog_.SendTo(socket_.get());
     if (put < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return SocketFailed(errno);
       if (!Watch(watched_ | Dial::kEvents | EPOLLOUT)) Close(CloseReason::kError, errno);
       return;
     }
-    rest_.begin += static_cast<uint32_t>(put);
     to_socket_ += static_cast<uint64_t>(put);
     moved_us_ = loop().now_us();
     stream_->Consumed(static_cast<size_t>(put));
   }
-  rest_ = {};
   PassFin();
 }
 
@@ -156,7 +154,7 @@ void StreamRelay::PeerFinished() {
 }
 
 void StreamRelay::PassFin() {
-  if (!peer_finished_ || fin_passed_ || !open_ || rest_.size() > 0) return;
+  if (!peer_finished_ || fin_passed_ || !open_ || !backlog_.empty()) return;
   fin_passed_ = true;
   if (!socket_finished_ && shutdown(socket_.get(), SHUT_WR) != 0) {
     return SocketFailed(SocketError(socket_.get(), errno));
@@ -199,7 +197,7 @@ void StreamRelay::Close(CloseReason reason, int error) {
   if (reason != CloseReason::kFinished) ResetOnClose(socket_.get());
   if (watched_ != 0) loop().Remove(socket_.get());
   socket_.Reset();
-  rest_ = {};
+  backlog_.Clear();
   context_.owner.Closed(*this);
 }
 
@@ -207,25 +205,6 @@ Outcome StreamRelay::outcome() const {
   const auto to_peer = static_cast<double>(to_peer_), to_socket = static_cast<double>(to_socket_);
   return {reason_, static_cast<uint32_t>(error_), is_outbound() ? to_peer : to_socket,
           is_outbound() ? to_socket : to_peer, static_cast<double>(closed_us_ - accepted_us_) / 1000};
-}
-
-void StreamRelay::Rest::Append(std::span<const std::byte> more) {
-  const uint32_t held = size();
-  if (end + more.size() > capacity) {
-    const auto needed = static_cast<uint32_t>(held + more.size());
-    if (needed > capacity) {
-      auto grown = std::make_unique_for_overwrite<std::byte[]>(needed);
-      if (held > 0) memcpy(grown.get(), bytes.get() + begin, held);
-      bytes = std::move(grown);
-      capacity = needed;
-    } else {
-      memmove(bytes.get(), bytes.get() + begin, held);
-    }
-    begin = 0;
-    end = held;
-  }
-  memcpy(bytes.get() + end, more.data(), more.size());
-  end += static_cast<uint32_t>(more.size());
 }
 
 }  // namespace weft::core

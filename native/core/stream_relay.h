@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "backlog.h"
 #include "connection.h"
 #include "dial.h"
 #include "peer_stream.h"
@@ -47,17 +48,6 @@ class StreamRelay final : public Connection,
   void PeerReset(int error) override;
 
  private:
-  // The part of what arrived that the socket has not taken.
-  struct Rest {
-    std::unique_ptr<std::byte[]> bytes;
-    uint32_t begin = 0;
-    uint32_t end = 0;
-    uint32_t capacity = 0;
-
-    uint32_t size() const { return end - begin; }
-    void Append(std::span<const std::byte> more);
-  };
-
   void Dialed(Descriptor socket, bool watched) override;
   void DialFailed(int error) override { Close(CloseReason::kConnectFailed, error); }
   void Ready(uint32_t events) override;
@@ -67,7 +57,7 @@ class StreamRelay final : public Connection,
   void Begin();
   bool Watch(uint32_t events);
   void ReadSocket();
-  void WriteRest();
+  void WriteBacklog();
   void PassFin();
   void EndIfFinished();
   void SocketFailed(int error);
@@ -87,7 +77,7 @@ class StreamRelay final : public Connection,
   Dial dial_;
   PeerStream* stream_ = nullptr;
   Descriptor socket_;
-  Rest rest_;
+  Backlog backlog_;  // of what arrived
   uint64_t to_peer_ = 0;
   uint64_t to_socket_ = 0;
   int64_t moved_us_ = 0;

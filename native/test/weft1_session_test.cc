@@ -170,6 +170,24 @@ TEST("weft/1: no CREDIT goes to a side that has finished, and none wakes a strea
   CHECK_EQUAL(pair.client.TakeEvents(), "");
 }
 
+TEST("weft/1: the window of a stream whose user is behind does not grow") {
+  Pair pair;
+  pair.server.consumes = pair.server.records_data = pair.client.records_data = false;
+  Stream& stream = pair.Open();
+  const auto fill = [&] {
+    while (pair.client.Write(stream, Buffer(kInitialWindow)) > 0) Exchange(pair.client, pair.server);
+  };
+  fill();
+  for (int turn = 0; turn < 20; turn++) {
+    pair.server.now_us += 1000;
+    pair.server.session.Consumed(*pair.server.opened.front(), kInitialWindow / 2, pair.server.now_us);
+    Exchange(pair.client, pair.server);
+    const uint64_t before = pair.server.received;
+    fill();
+    CHECK_EQUAL(pair.server.received - before, uint64_t{kInitialWindow / 2});
+  }
+}
+
 TEST("weft/1: a stream that gets through its window fast gets a larger one, within the bound of all") {
   const Limits limits{.max_streams = 256, .max_windows = 4 << 20};
   Pair pair(limits);

@@ -19,8 +19,8 @@ const appPort = 9000;
 const bulkPort = 5201;
 
 const settings = {
-  rounds: 3, // interleaved, as the machine's speed drifts; the median counts
-  bulkSeconds: 3,
+  rounds: 5, // interleaved, as the machine's speed drifts; the median counts
+  bulkSeconds: 2,
   connections: 6000,
   peerConnections: 1500,
   idle: { warm: 1000, measured: 3000 }, // peers may hold 20,000 descriptors

@@ -114,14 +114,17 @@ void Session::Commit(Stream& stream, size_t bytes) {
 }
 
 // Given back by halves of the window, so that a frame of credit pays for many of data. A stream that gets through its
-// window fast gets a larger one while the connection's bound allows it.
+// window fast gets a larger one while the connection's bound allows it; but not where the user is behind: more would
+// only lie here.
 void Session::Consumed(Stream& stream, size_t bytes, int64_t now_us) {
+  stream.held_ -= static_cast<uint32_t>(bytes);
   stream.consumed_ += static_cast<uint32_t>(bytes);
   if (stream.peer_finished_ || stream.consumed_ < stream.window_ / 2) return;
   uint32_t credit = std::exchange(stream.consumed_, 0);
   const bool fast = stream.credited_us_ != 0 && now_us - stream.credited_us_ < kFastUs;
   stream.credited_us_ = now_us;
-  if (fast && stream.window_ < kMaxWindow && windows_ + stream.window_ <= limits_.max_windows) {
+  const bool behind = stream.held_ >= stream.window_ / 4;
+  if (fast && !behind && stream.window_ < kMaxWindow && windows_ + stream.window_ <= limits_.max_windows) {
     credit += stream.window_;
     windows_ += stream.window_;
     stream.window_ *= 2;
@@ -147,7 +150,10 @@ ErrorCode Session::Receive(std::span<const std::byte> bytes, int64_t now_us) {
     if (in_payload_ && header_.type == FrameType::kData) {
       const size_t part = std::min<size_t>(payload_left_, bytes.size());
       // A stream that was reset here may still get what was under way.
-      if (Stream* stream = Find(header_.stream)) events_.OnData(*stream, bytes.first(part));
+      if (Stream* stream = Find(header_.stream)) {
+        stream->held_ += static_cast<uint32_t>(part);
+        events_.OnData(*stream, bytes.first(part));
+      }
       payload_left_ -= static_cast<uint32_t>(part);
       in_payload_ = payload_left_ > 0;
       bytes = bytes.subspan(part);

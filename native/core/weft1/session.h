@@ -36,6 +36,7 @@ class Stream final : public Link<Stream> {
   uint32_t send_window_ = kInitialWindow;
   uint32_t window_ = kInitialWindow;          // what the peer may have under way at most
   uint32_t receive_window_ = kInitialWindow;  // what it may still send
+  uint32_t held_ = 0;                         // what the user has been given and has not consumed
   uint32_t consumed_ = 0;                     // and not given back yet
   uint32_t queued_ = 0;                       // in the output since round_
   uint32_t round_ = 0;
