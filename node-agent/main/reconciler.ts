@@ -93,6 +93,9 @@ export class Reconciler {
     const enrolled = await this.#with.queue.run(pod.uid, async () => {
       const previous = this.#with.pods.get(pod.uid);
       if (previous !== undefined) this.#with.enrolment.release(previous);
+      this.#sandboxGone.delete(pod.uid);
+      const occupant = this.#with.enrolment.occupantOf({ ...pod, ...sandbox });
+      if (occupant !== undefined) this.#release(occupant, 'its network namespace is of another pod');
       return this.#with.enrolment.enrol({ ...pod, ...sandbox, ...wanted });
     });
     void this.#with.queue.run(pod.uid, () => this.#prove(enrolled, 'at-start'));
@@ -103,8 +106,10 @@ export class Reconciler {
   async deleteSandbox(uid: string, containerId: string, reason: string): Promise<void> {
     await this.#with.queue.run(uid, () => {
       const pod = this.#with.pods.get(uid);
-      if (pod !== undefined && (pod.containerId === undefined || pod.containerId === containerId))
+      if (pod !== undefined && (pod.containerId === undefined || pod.containerId === containerId)) {
+        this.#sandboxGone.add(uid);
         this.#release(pod, reason);
+      }
       return Promise.resolve();
     });
   }
@@ -130,6 +135,7 @@ export class Reconciler {
         });
       }
     }
+    for (const uid of this.#sandboxGone) if (!known.pods.has(uid)) this.#sandboxGone.delete(uid);
     for (const uid of this.#retries.keys()) if (!known.pods.has(uid)) this.#forget(uid);
     for (const pod of pods.values()) {
       if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
@@ -142,6 +148,9 @@ export class Reconciler {
   }
 
   readonly #queued = new Set<string>();
+
+  /** Objects outlive their sandboxes, and the address in them may be another pod's by then. */
+  readonly #sandboxGone = new Set<string>();
 
   #enqueue(pod: SourcePod, task: () => Promise<void>): void {
     if (this.#queued.has(pod.uid)) return;
@@ -164,15 +173,10 @@ export class Reconciler {
     const found = finder.find(manifest.uid, addresses);
     if (found === undefined) return; // Not made yet, or already gone: the next object or sweep tells.
     native.closeDescriptor(found.descriptor);
-    const pod = await enrolment.enrol({
-      uid: manifest.uid,
-      namespace: manifest.namespace,
-      name: manifest.name,
-      addresses,
-      netnsPath: found.path,
-      containerId: undefined,
-      ...wanted,
-    });
+    const { uid, namespace, name } = manifest;
+    const toEnrol = { uid, namespace, name, addresses, netnsPath: found.path, containerId: undefined, ...wanted };
+    if (enrolment.occupantOf(toEnrol) !== undefined) return; // The address is another pod's by now.
+    const pod = await enrolment.enrol(toEnrol);
     await this.#prove(pod, 'running');
   }
 
@@ -202,7 +206,7 @@ export class Reconciler {
   }
 
   #mayTry(uid: string): boolean {
-    return (this.#retries.get(uid)?.at ?? 0) <= performance.now();
+    return !this.#sandboxGone.has(uid) && (this.#retries.get(uid)?.at ?? 0) <= performance.now();
   }
 
   #retryLater(uid: string): void {
