@@ -27,6 +27,11 @@ export async function echo(pod: LabPod, port: number): Promise<void> {
   await listening(pod, [tcpload, 'serve', String(port)]);
 }
 
+/** A server that says one byte before it echoes. */
+export async function greet(pod: LabPod, port: number): Promise<void> {
+  await listening(pod, [tcpload, 'greet', String(port)]);
+}
+
 async function listening(pod: LabPod, command: string[]): Promise<void> {
   const server = pod.spawn(command);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -88,7 +93,7 @@ export interface LoadResult {
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** `rate` in connections per second; 0 as fast as it goes. */
+/** `rate` in connections per second; 0 as fast as it goes. 'greeted': of a server that speaks first. */
 export async function churn(
   pod: LabPod,
   address: string,
@@ -96,8 +101,9 @@ export async function churn(
   connections: number,
   concurrency: number,
   rate: number,
+  how: 'churn' | 'greeted' = 'churn',
 ): Promise<LoadResult> {
-  const command = [tcpload, 'churn', address, String(port), String(connections), String(concurrency), String(rate)];
+  const command = [tcpload, how, address, String(port), String(connections), String(concurrency), String(rate)];
   const { stdout, stderr } = await pod.run(command, { timeoutMs: 240_000 });
   return parse(stdout, stderr) as LoadResult;
 }
