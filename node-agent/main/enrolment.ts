@@ -93,6 +93,18 @@ export class Enrolment {
     }
   }
 
+  /** Whose network namespace that is, as far as it is enrolled. @throws WeftError WEFT-E104 */
+  occupantOf(pod: Pick<PodToEnrol, 'netnsPath' | 'namespace' | 'name'>): EnrolledPod | undefined {
+    const { native, pods } = this.#with;
+    const netns = this.#openNetns(pod);
+    try {
+      const cookie = native.netnsCookie(netns);
+      return pods.values().find((candidate) => candidate.cookie === cookie);
+    } finally {
+      native.closeDescriptor(netns);
+    }
+  }
+
   /** New skip lists take effect for new connections. */
   captureAgain(pod: EnrolledPod, skips: Skips): EnrolledPod {
     const { native, pods, tellWorkers, describe } = this.#with;

@@ -97,6 +97,9 @@ export class Reconciler {
     const enrolled = await this.#with.queue.run(pod.uid, async () => {
       const previous = this.#with.pods.get(pod.uid);
       if (previous !== undefined) this.#with.enrolment.release(previous);
+      this.#sandboxGone.delete(pod.uid);
+      const occupant = this.#with.enrolment.occupantOf({ ...pod, ...sandbox });
+      if (occupant !== undefined) this.#release(occupant, 'its network namespace is of another pod');
       return this.#with.enrolment.enrol({ ...pod, ...sandbox, ...wanted });
     });
     void this.#with.queue.run(pod.uid, () => this.#prove(enrolled, 'at-start'));
@@ -107,8 +110,10 @@ export class Reconciler {
   async deleteSandbox(uid: string, containerId: string, reason: string): Promise<void> {
     await this.#with.queue.run(uid, () => {
       const pod = this.#with.pods.get(uid);
-      if (pod !== undefined && (pod.containerId === undefined || pod.containerId === containerId))
+      if (pod !== undefined && (pod.containerId === undefined || pod.containerId === containerId)) {
+        this.#sandboxGone.add(uid);
         this.#release(pod, reason);
+      }
       return Promise.resolve();
     });
   }
@@ -134,6 +139,7 @@ export class Reconciler {
         });
       }
     }
+    for (const uid of this.#sandboxGone) if (!known.pods.has(uid)) this.#sandboxGone.delete(uid);
     for (const uid of this.#retries.keys()) if (!known.pods.has(uid)) this.#forget(uid);
     for (const pod of pods.values()) {
       if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
@@ -166,6 +172,9 @@ export class Reconciler {
   /** What could not be put back, and is told. */
   readonly #damaged = new Set<string>();
 
+  /** Objects outlive their sandboxes, and the address in them may be another pod's by then. */
+  readonly #sandboxGone = new Set<string>();
+
   #enqueue(pod: SourcePod, task: () => Promise<void>): void {
     if (this.#queued.has(pod.uid)) return;
     this.#queued.add(pod.uid);
@@ -187,15 +196,10 @@ export class Reconciler {
     const found = finder.find(manifest.uid, addresses);
     if (found === undefined) return; // Not made yet, or already gone: the next object or sweep tells.
     native.closeDescriptor(found.descriptor);
-    const pod = await enrolment.enrol({
-      uid: manifest.uid,
-      namespace: manifest.namespace,
-      name: manifest.name,
-      addresses,
-      netnsPath: found.path,
-      containerId: undefined,
-      ...wanted,
-    });
+    const { uid, namespace, name } = manifest;
+    const toEnrol = { uid, namespace, name, addresses, netnsPath: found.path, containerId: undefined, ...wanted };
+    if (enrolment.occupantOf(toEnrol) !== undefined) return; // The address is another pod's by now.
+    const pod = await enrolment.enrol(toEnrol);
     await this.#prove(pod, 'running');
   }
 
@@ -226,7 +230,7 @@ export class Reconciler {
   }
 
   #mayTry(uid: string): boolean {
-    return (this.#retries.get(uid)?.at ?? 0) <= performance.now();
+    return !this.#sandboxGone.has(uid) && (this.#retries.get(uid)?.at ?? 0) <= performance.now();
   }
 
   #retryLater(uid: string): void {

@@ -67,6 +67,26 @@ describe('enrolment', () => {
     await pod.delete();
   });
 
+  test('the object of a pod whose sandbox is deleted enrols nobody, though another pod has its address', async () => {
+    const gone = await node.addPod({ name: 'gone', namespace: 'shop' });
+    await agent.enrolled('gone');
+    await node.cni.del(gone.container);
+    must('ip', 'netns', 'del', gone.netns);
+    node.forgetAddresses();
+    const heir = await node.addPod({ name: 'heir', namespace: 'shop' });
+    assert.equal(heir.ipv4, gone.ipv4);
+    await agent.enrolled('heir');
+    const sweeps = 2500;
+    await new Promise((resolve) => setTimeout(resolve, sweeps));
+    const joined = agent.lines.filter((line) => line.msg.endsWith('joined the mesh')).map((line) => line['pod']);
+    assert.deepEqual(
+      joined.filter((name) => name === 'gone' || name === 'heir'),
+      ['gone', 'heir'],
+    );
+    lab.objects.deletePod(gone);
+    await heir.delete();
+  });
+
   test('a pod whose agent misses an annotation keeps what it had: the error names annotation and token', async () => {
     const annotations = { 'config.linkerd.io/skip-outbound-ports': '80,many' };
     const pod = await node.addPod({ name: 'typo', namespace: 'shop', annotations });

@@ -28,6 +28,11 @@ export async function echo(pod: LabPod, ports: number | string): Promise<void> {
   await listening(pod, [tcpload, 'serve', String(ports)]);
 }
 
+/** A server that says one byte before it echoes. */
+export async function greet(pod: LabPod, port: number): Promise<void> {
+  await listening(pod, [tcpload, 'greet', String(port)]);
+}
+
 async function listening(pod: LabPod, command: string[]): Promise<void> {
   const server = pod.spawn(command);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -89,7 +94,7 @@ export interface LoadResult {
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** `rate` in connections per second; 0 as fast as it goes. */
+/** `rate` in connections per second; 0 as fast as it goes. 'greeted': of a server that speaks first. */
 export async function churn(
   pod: LabPod,
   address: string,
@@ -97,8 +102,9 @@ export async function churn(
   connections: number,
   concurrency: number,
   rate: number,
+  how: 'churn' | 'greeted' = 'churn',
 ): Promise<LoadResult> {
-  const command = [tcpload, 'churn', address, String(ports), String(connections), String(concurrency), String(rate)];
+  const command = [tcpload, how, address, String(ports), String(connections), String(concurrency), String(rate)];
   const { stdout, stderr } = await pod.run(command, { timeoutMs: 240_000 });
   return parse(stdout, stderr) as LoadResult;
 }

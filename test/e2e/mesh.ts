@@ -74,8 +74,13 @@ export class LabMesh {
   }
 
   /** Pod in the namespace that is meshed, once it is in the mesh. */
-  async addMeshed(node: string, name: string, serviceAccount: string): Promise<LabPod> {
-    const pod = await this.lab.node(node).addPod({ name, namespace: 'shop', serviceAccount });
+  async addMeshed(
+    node: string,
+    name: string,
+    serviceAccount: string,
+    annotations: Readonly<Record<string, string>> = {},
+  ): Promise<LabPod> {
+    const pod = await this.lab.node(node).addPod({ name, namespace: 'shop', serviceAccount, annotations });
     await this.agent(node).enrolled(name);
     return pod;
   }

@@ -2,11 +2,18 @@ import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { must } from '../lab/command.ts';
 import type { LabNode } from '../lab/node.ts';
+import type { LabPod } from '../lab/pod.ts';
 
 const startDeadlineMs = 5000;
 
-/** All TCP that crosses a link of a node, as an eavesdropper sees it. */
+export interface Opened {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** All TCP on a device, as an eavesdropper sees it. */
 export class Wiretap {
   readonly #process: ChildProcess;
   readonly #path: string;
@@ -16,25 +23,19 @@ export class Wiretap {
     this.#path = path;
   }
 
-  static async start(node: LabNode, name: string): Promise<Wiretap> {
+  /** What leaves and reaches the node. */
+  static onLink(node: LabNode, name: string): Promise<Wiretap> {
     const path = join(node.folder, `${name}.pcap`);
-    const command = [
-      'tcpdump',
-      '-Z',
-      'root',
-      '-i',
-      'eth0',
-      '-s',
-      '0',
-      '-B',
-      '65536',
-      '--immediate-mode',
-      '-U',
-      '-w',
-      path,
-      'tcp',
-    ];
-    const tcpdump = node.spawn(command);
+    return Wiretap.#start(node.spawn(dump('eth0', path)), path);
+  }
+
+  /** What is said inside the pod, to the app too. */
+  static inside(pod: LabPod): Promise<Wiretap> {
+    const path = join(pod.node.folder, `${pod.uid}.pcap`);
+    return Wiretap.#start(pod.spawn(dump('any', path), { stderr: 'pipe' }), path);
+  }
+
+  static async #start(tcpdump: ChildProcess, path: string): Promise<Wiretap> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
       reject(new Error('tcpdump does not listen'));
@@ -48,15 +49,29 @@ export class Wiretap {
     return new Wiretap(tcpdump, path);
   }
 
-  /** Ends it. */
-  async stop(): Promise<Buffer> {
+  async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.#process.once('exit', resolve));
     this.#process.kill('SIGINT');
     await ended;
-    return this.captured();
   }
 
-  captured(): Buffer {
-    return readFileSync(this.#path);
+  /** Whether the bytes were seen so far, each packet by itself. */
+  saw(text: string): boolean {
+    return readFileSync(this.#path).includes(text);
   }
+
+  /** By SYN, without retransmissions. */
+  connections(): Opened[] {
+    const syn = 'tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn';
+    const lines = must('tcpdump', '-nn', '-t', '-r', this.#path, syn).split('\n');
+    const ends = lines.flatMap((line) => /IP (\S+) > (\S+):/.exec(line)?.slice(1, 3).join(' ') ?? []);
+    return [...new Set(ends)].map((pair) => {
+      const [from = '', to = ''] = pair.split(' ');
+      return { from, to };
+    });
+  }
+}
+
+function dump(device: string, path: string): string[] {
+  return ['tcpdump', '-Z', 'root', '-i', device, '-s', '0', '-B', '65536', '--immediate-mode', '-U', '-w', path, 'tcp'];
 }

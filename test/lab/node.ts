@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { CniNetwork } from './cni-runtime.ts';
@@ -91,6 +91,12 @@ export class LabNode {
     await pod.start();
     this.pods.push(pod);
     return pod;
+  }
+
+  /** The plugin that gives addresses starts again with the first one that is free. */
+  forgetAddresses(): void {
+    const folder = join(this.folder, 'ipam', `${labPrefix(this.lab.name)}pods`);
+    for (const file of readdirSync(folder)) if (file.startsWith('last_reserved_ip')) rmSync(join(folder, file));
   }
 
   /** A process of the host, outside kubepods. */

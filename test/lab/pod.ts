@@ -100,9 +100,9 @@ export class LabPod {
   }
 
   /** Goes on until the lab is torn down, at the latest. */
-  spawn(command: readonly string[], options: ProcessOptions = {}): ChildProcess {
+  spawn(command: readonly string[], options: ProcessOptions & { stderr?: 'pipe' } = {}): ChildProcess {
     const [file = '', ...args] = this.#inside(command, options);
-    return spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'], env: options.env ?? process.env });
+    return spawn(file, args, { stdio: ['pipe', 'pipe', options.stderr ?? 'inherit'], env: options.env ?? process.env });
   }
 
   #inside(command: readonly string[], options: ProcessOptions): string[] {

@@ -1,6 +1,7 @@
 /*
  * A TCP client and server for tests and benchmarks, with no more cost of its own than the calls it makes.
  *
+<<<<<<< HEAD
  *   tcpload serve PORTS
  *       echoes everything; prints "listening"
  *   tcpload churn HOST PORTS CONNECTIONS CONCURRENCY RATE
@@ -9,6 +10,15 @@
  *       opens them, proves each, prints "holding", keeps them until standard input ends, then proves each once more
  *
  * PORTS is one or, as 9000-9099, several, which connections take in turn. churn and hold print one JSON line:
+=======
+ *   tcpload serve PORT                                    echoes everything; prints "listening"
+ *   tcpload greet PORT                                    says one byte first, then echoes
+ *   tcpload churn HOST PORT CONNECTIONS CONCURRENCY RATE  connect, send 1 byte, read 1 byte, close; RATE per second, 0
+ * = as fast as it goes tcpload hold HOST PORT CONNECTIONS                    opens them, proves each, prints "holding",
+ * keeps them until standard input ends, then proves each once more
+ *   tcpload greeted HOST PORT CONNECTIONS CONCURRENCY RATE  as churn, but says nothing: the server speaks first
+ * churn, greeted and hold print one JSON line:
+>>>>>>> 066e3bcfbb505f180835033e072e3235d4713346
  * {"succeeded":…,"failed":…,"seconds":…,"errors":{"ECONNREFUSED":…}}; exit code 1 when any failed.
  */
 #define _GNU_SOURCE
@@ -30,6 +40,7 @@
 enum { MAX_FDS = 20000, BATCH = 256, DEADLINE_SECONDS = 20, MAX_PORTS = 1024 };
 
 static int epoll_fd;
+static bool server_speaks_first;
 static long succeeded, failed, errors[256];
 static struct {
 	double deadline;
@@ -133,7 +144,7 @@ static bool advance(int fd, bool close_after_echo)
 		socklen_t size = sizeof(error);
 
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-		if (error || send(fd, &byte, 1, MSG_NOSIGNAL) != 1) {
+		if (error || (!server_speaks_first && send(fd, &byte, 1, MSG_NOSIGNAL) != 1)) {
 			end_connection(fd, error ? error : errno);
 			return true;
 		}
@@ -275,8 +286,11 @@ static _Noreturn void serve(const char *ports)
 			if (fd <= last_listener) {
 				int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
-				if (client >= 0)
-					watch(client, EPOLLIN, EPOLL_CTL_ADD);
+				if (client < 0)
+					continue;
+				if (server_speaks_first)
+					send(client, "g", 1, MSG_NOSIGNAL);
+				watch(client, EPOLLIN, EPOLL_CTL_ADD);
 				continue;
 			}
 			ssize_t size = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
@@ -294,20 +308,34 @@ int main(int argc, char **argv)
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+<<<<<<< HEAD
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		serve(argv[2]);
 	if (argc == 7 && strcmp(argv[1], "churn") == 0) {
+=======
+	server_speaks_first = argc > 1 && strncmp(argv[1], "greet", 5) == 0;
+	if (argc == 3 && (strcmp(argv[1], "serve") == 0 || strcmp(argv[1], "greet") == 0))
+		return serve(argv[2]);
+	if (argc == 7 && (strcmp(argv[1], "churn") == 0 || strcmp(argv[1], "greeted") == 0)) {
+>>>>>>> 066e3bcfbb505f180835033e072e3235d4713346
 		double begin = now();
 
 		resolve(argv[2], argv[3]);
 		run(atol(argv[4]), atol(argv[5]), atof(argv[6]), true);
 		return report(begin);
 	}
+<<<<<<< HEAD
 	if (argc == 5 && strcmp(argv[1], "hold") == 0) {
 		resolve(argv[2], argv[3]);
 		return hold(atol(argv[4]));
 	}
 	fprintf(stderr, "usage: tcpload serve PORTS | churn HOST PORTS CONNECTIONS CONCURRENCY RATE | hold HOST PORTS "
 			"CONNECTIONS\n");
+=======
+	if (argc == 5 && strcmp(argv[1], "hold") == 0)
+		return hold(resolve(argv[2], argv[3]), atol(argv[4]));
+	fprintf(stderr, "usage: tcpload serve|greet PORT | churn|greeted HOST PORT CONNECTIONS CONCURRENCY RATE | hold "
+			"HOST PORT CONNECTIONS\n");
+>>>>>>> 066e3bcfbb505f180835033e072e3235d4713346
 	return 2;
 }
