@@ -266,7 +266,7 @@ function leafOf(issuer: Issuer, serviceAccount: string, issuedAt = Date.now()): 
   const leaf = signLeaf(request, { ...issuer, notBefore: new Date(0) }, { lifeMs: hourMs / 2, now: issuedAt });
   if (leaf instanceof Error) throw leaf;
   const chain = [leaf.certificate, ...issuer.chain].map((der) => new X509Certificate(der).toString());
-  return { cert: chain.join(''), key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string };
+  return { cert: chain.join(''), key: privateKey.export({ type: 'pkcs8', format: 'pem' }) };
 }
 
 // weft/1, as docs/wire.md lays it out.
