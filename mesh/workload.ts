@@ -1,7 +1,8 @@
 import { judgeEnrolment } from './enrolment.ts';
 import type { SourceNamespace, SourcePod } from './objects.ts';
 import { defaultOpaquePorts, parseOpaquePorts } from './opaque-ports.ts';
-import type { PortRange } from './skips.ts';
+import type { Annotations, PortRange } from './skips.ts';
+import { AnnotationError, parseSkips } from './skips.ts';
 
 /** What a peer has to know of a workload. */
 export interface WorkloadFacts {
@@ -17,6 +18,8 @@ export interface WorkloadFacts {
   /** Its own agent captures it. Undefined while that agent has not reported. */
   readonly meshed: boolean | undefined;
   readonly opaquePorts: readonly PortRange[];
+  /** Connections to these are not captured. */
+  readonly skippedPorts: readonly PortRange[];
 }
 
 /** What its own agent has to know, too. */
@@ -68,6 +71,7 @@ export function compileWorkload(
     wanted: verdict.meshed,
     meshed,
     opaquePorts: parseOpaquePorts(configuration) ?? defaultOpaquePorts,
+    skippedPorts: skippedPortsOf(configuration),
     addresses: pod.addresses,
     phase: pod.phase,
     containerPorts: pod.containers.flatMap((container) => container.ports),
@@ -117,12 +121,23 @@ export function sameFacts(a: WorkloadFacts | undefined, b: WorkloadFacts | undef
     a.identity === b.identity &&
     a.wanted === b.wanted &&
     a.meshed === b.meshed &&
-    samePorts(a.opaquePorts, b.opaquePorts)
+    samePorts(a.opaquePorts, b.opaquePorts) &&
+    samePorts(a.skippedPorts, b.skippedPorts)
   );
 }
 
 export function samePorts(a: readonly PortRange[], b: readonly PortRange[]): boolean {
   return a === b || (a.length === b.length && a.every(([first, last], i) => b[i]?.[0] === first && b[i][1] === last));
+}
+
+/** A list that cannot be read skips nothing, as for the agent that captures. */
+function skippedPortsOf(configuration: Annotations): readonly PortRange[] {
+  try {
+    return parseSkips({}, configuration).inboundPorts;
+  } catch (error) {
+    if (error instanceof AnnotationError) return parseSkips({}, {}).inboundPorts;
+    throw error;
+  }
 }
 
 function configurationOf(annotations: Readonly<Record<string, string>>): Record<string, string> {

@@ -14,7 +14,7 @@ import type {
 } from '../gen/weft/v1/directory_pb.ts';
 
 export function workloadMessage(workload: WorkloadFacts): MessageInitShape<typeof WorkloadSchema> {
-  const { uid, namespace, name, node, serviceAccount, identity, wanted, meshed, opaquePorts } = workload;
+  const { uid, namespace, name, node, serviceAccount, identity, wanted, meshed, opaquePorts, skippedPorts } = workload;
   return {
     uid,
     namespace,
@@ -25,6 +25,7 @@ export function workloadMessage(workload: WorkloadFacts): MessageInitShape<typeo
     wanted,
     ...(meshed === undefined ? {} : { meshed }),
     opaquePorts: portRanges(opaquePorts),
+    skippedPorts: portRanges(skippedPorts),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Destination } from '../../mesh/destination.ts';
+import { includesPort } from '../../mesh/opaque-ports.ts';
 import type { Endpoint } from '../../mesh/service.ts';
 import { addressKey } from '../../mesh/service.ts';
 import type { OwnWorkload, WorkloadFacts } from '../../mesh/workload.ts';
@@ -136,16 +137,18 @@ export class MeshLink {
   #endpoint(address: string, port: number, workload: WorkloadFacts | undefined): EndpointMessage {
     if (workload === undefined) return { address, port, meshed: false, identity: '', uid: '', localPod: 0 };
     const { identity, uid } = workload;
-    // Of our own pods we know best.
-    const local = workload.node === this.#with.nodeName ? this.#with.pods.get(uid) : undefined;
-    const meshed =
-      workload.node === this.#with.nodeName
-        ? local !== undefined
-        : workload.wanted
-          ? workload.meshed
-          : (workload.meshed ?? false);
+    const isOurs = workload.node === this.#with.nodeName;
+    const local = isOurs ? this.#with.pods.get(uid) : undefined;
+    // Of our own pods we know best, and workers know what they skip.
+    const meshed = isOurs ? local !== undefined : isMeshed(workload, port);
     return { address, port, meshed, identity, uid, localPod: local?.id ?? 0 };
   }
+}
+
+/** Undefined while nobody has said. */
+function isMeshed({ wanted, meshed, skippedPorts }: WorkloadFacts, port: number): boolean | undefined {
+  if (includesPort(skippedPorts, port)) return false;
+  return wanted ? meshed : (meshed ?? false);
 }
 
 /** Those that are ready; without any, those that still serve (as kube-proxy does). */

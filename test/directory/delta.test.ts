@@ -25,6 +25,7 @@ const workload = (uid: string, meshed: boolean | undefined): WorkloadFacts => ({
   wanted: true,
   meshed,
   opaquePorts: [[25, 25]],
+  skippedPorts: [[4567, 4568]],
 });
 
 const anyWorkload = fc.tuple(fc.constantFrom('u1', 'u2'), fc.boolean()).map(([uid, meshed]) => workload(uid, meshed));

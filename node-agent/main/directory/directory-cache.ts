@@ -19,7 +19,7 @@ export interface DirectoryMemory {
   readonly trustBundle?: TrustBundle;
 }
 
-const formatVersion = 2;
+const formatVersion = 3;
 const magic = 'weft-directory';
 
 /** One line with the format's version and the checksum of the rest, which is JSON. */

@@ -52,7 +52,7 @@ export function readOwnWorkload(message: messages.OwnWorkload): OwnWorkload | un
 }
 
 function readWorkload(message: messages.Workload): WorkloadFacts {
-  const { uid, namespace, name, node, serviceAccount, identity, wanted, meshed, opaquePorts } = message;
+  const { uid, namespace, name, node, serviceAccount, identity, wanted, meshed, opaquePorts, skippedPorts } = message;
   return {
     uid,
     namespace,
@@ -63,6 +63,7 @@ function readWorkload(message: messages.Workload): WorkloadFacts {
     wanted,
     meshed,
     opaquePorts: readPorts(opaquePorts),
+    skippedPorts: readPorts(skippedPorts),
   };
 }
 
