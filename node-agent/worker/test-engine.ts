@@ -10,6 +10,7 @@ export class FakeEngine implements Engine {
   askedFor = '';
   readonly names: string[] = [];
   readonly credentials: number[] = [];
+  /** Each with the words of its decision. */
   readonly resumed: number[][] = [];
   readonly options: EngineOptions;
 
@@ -52,7 +53,7 @@ export class FakeEngine implements Engine {
     return this.askedFor;
   }
   resume(connection: number): boolean {
-    this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 13)]);
+    this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 14)]);
     return true;
   }
   stopAccepting(): void {
