@@ -9,6 +9,7 @@ import {
   isInNetwork,
   isIPv4,
   isLoopback,
+  isUnspecified,
   parseAddress,
   parseNetwork,
   startsWith,
@@ -98,6 +99,12 @@ test('loopback is 127.0.0.0/8 and ::1', () => {
   for (const text of ['126.255.255.255', '128.0.0.1', '::', '::2', '1::1', '0.0.0.1']) {
     assert.ok(!isLoopback(parseAddress(text)), text);
   }
+});
+
+test('nobody has 0.0.0.0 or ::', () => {
+  for (const text of ['0.0.0.0', '::']) assert.ok(isUnspecified(parseAddress(text)), text);
+  for (const text of ['0.0.0.1', '1.0.0.0', '::1', '1::', '::1:0:0'])
+    assert.ok(!isUnspecified(parseAddress(text)), text);
 });
 
 test('equality looks at all bytes', () => {

@@ -36,6 +36,12 @@ export function isLoopback(address: Address): boolean {
   return address[15] === 1;
 }
 
+/** Who dials it reaches the host itself. */
+export function isUnspecified(address: Address): boolean {
+  for (let index = isIPv4(address) ? 12 : 0; index < 16; index++) if (address[index] !== 0) return false;
+  return true;
+}
+
 /** @throws RangeError that names the text; also of an address with a zone, as sixteen bytes do not hold one. */
 export function parseAddress(text: string): Address {
   const version = isIP(text);

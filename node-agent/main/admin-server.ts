@@ -79,10 +79,15 @@ export class AdminServer {
     const registry = headers.accept?.includes('application/openmetrics-text') === true ? openMetrics : plain;
     const text = await registry.metrics();
     response.setHeader('content-type', registry.contentType);
-    if (headers['accept-encoding']?.includes('gzip') !== true) return void response.end(text);
+    if (!takesGzip(headers['accept-encoding'])) return void response.end(text);
     response.setHeader('content-encoding', 'gzip');
     response.end(await compress(text));
   }
+}
+
+/** RFC 9110, 12.5.3: a weight of 0 forbids. */
+function takesGzip(accepted = ''): boolean {
+  return accepted.split(',').some((one) => /^\s*gzip\s*(?:$|;(?!\s*q=0(?:\.0*)?\s*$))/i.test(one));
 }
 
 function sendText(response: ServerResponse, status: number, text: string): void {

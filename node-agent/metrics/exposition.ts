@@ -90,7 +90,8 @@ function addAgentFamilies(registry: AnyRegistry, status: () => AgentStatus): voi
   });
   gauge('weft_clock_skew_seconds', "How far the node's clock is ahead of the controller's.", [], (skew) => {
     const { clockSkewMs } = status().identities;
-    if (clockSkewMs !== undefined) skew.set(clockSkewMs / 1000);
+    if (clockSkewMs === undefined) skew.remove();
+    else skew.set(clockSkewMs / 1000);
   });
   gauge(
     'control_identity_cert_expiration_timestamp_seconds',

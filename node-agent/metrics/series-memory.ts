@@ -27,8 +27,11 @@ export class SeriesWriter {
     this.#used = new Uint32Array(buffer, 0, 1);
     this.#bytes = new Uint8Array(buffer);
     this.#values = new Float64Array(buffer);
+    const [first] = readSlots(buffer);
+    if (first?.key !== overflowKey) this.#used[0] = 0; // new, or a predecessor that broke has left it so
+    this.#overflow = first?.key === overflowKey ? first.cell : this.#take(Buffer.from(overflowKey));
     for (const { key, cell } of readSlots(buffer)) this.#cells.set(key, cell);
-    this.#overflow = this.#cells.get(overflowKey) ?? this.#take(Buffer.from(overflowKey));
+    for (const cell of this.#cells.values()) if (!Number.isFinite(this.#values[cell])) this.#values[cell] = 0;
   }
 
   /** Where the series of this key is counted: see add(). Series that do not fit, or do not exist for want of room, share one cell. */
@@ -52,10 +55,10 @@ export class SeriesWriter {
     return offset / 8;
   }
 
-  /** Less than nothing only in a gauge; without a series of its own a gauge is not kept. */
+  /** Less than nothing only in a gauge; without a series of its own a gauge is not kept, and of a sum only that it is missing. */
   add(cell: number, amount: number): void {
-    if (cell === this.#overflow && amount < 0) return;
-    this.#values[cell] = (this.#values[cell] ?? 0) + amount;
+    const counted = cell !== this.#overflow ? amount : amount > 0 ? 1 : 0;
+    this.#values[cell] = (this.#values[cell] ?? 0) + counted;
   }
 
   /** What was true of the predecessor's connections only. */

@@ -3,6 +3,9 @@ import type { CloseReason } from '../../native/engine.d.ts';
 
 const recordBytes = 192;
 
+/** How a connection came (ConnectionRecordLayout.origin). */
+export const origins = { captured: 0, tunnel: 1, tls: 2 } as const;
+
 export const actions = { refuse: 0, relayToApp: 1, relayOut: 2, detect: 3, hold: 4, acceptTls: 5, tunnel: 6 } as const;
 export type Action = (typeof actions)[keyof typeof actions];
 

@@ -1,5 +1,5 @@
 import { includesPort } from '../../mesh/opaque-ports.ts';
-import { addressesEqual, isIPv4, isLoopback } from '../../mesh/address.ts';
+import { addressesEqual, isIPv4, isLoopback, isUnspecified } from '../../mesh/address.ts';
 import type { Connection } from './decide.ts';
 import type { Destination } from './destinations.ts';
 import type { WorkerPod } from './pods.ts';
@@ -67,7 +67,7 @@ export function refuseClaim(
   pod: WorkerPod,
 ): 'destination' | 'client-address' | 'loopback' | 'own-address' | undefined {
   const own = isIPv4(claim.localAddress) ? pod.ipv4 : pod.ipv6;
-  if (!addressesEqual(claim.localAddress, own)) return 'destination';
+  if (!addressesEqual(claim.localAddress, own) || isUnspecified(own)) return 'destination';
   if (!addressesEqual(claim.remoteAddress, claim.peerAddress)) return 'client-address';
   if (isLoopback(claim.remoteAddress)) return 'loopback';
   if (addressesEqual(claim.remoteAddress, pod.ipv4) || addressesEqual(claim.remoteAddress, pod.ipv6))

@@ -3,7 +3,7 @@ import { formatAddress, parseAddress } from '../../mesh/address.ts';
 import type { Engine, ProbeResult } from '../../native/engine.d.ts';
 import type { ConnectionMetrics, Protection, Refusal } from './connection-metrics.ts';
 import type { ConnectionRecord, Deadlines } from './connection-record.ts';
-import { actions } from './connection-record.ts';
+import { actions, origins } from './connection-record.ts';
 import { directionOf, guard } from './decide.ts';
 import type { Endpoint, Key } from './destinations.ts';
 import { Destinations, keyOf } from './destinations.ts';
@@ -27,8 +27,6 @@ const detectTimeoutMs = 10_000;
 /** RFC 8446, 6.2 */
 const unrecognizedName = 112;
 
-const origins = { captured: 0, tunnel: 1, tls: 2 } as const;
-
 export interface PolicyDependencies {
   readonly options: WorkerOptions;
   readonly engine: Engine;
@@ -51,6 +49,8 @@ export class Policy {
   readonly #with: PolicyDependencies;
   readonly #destinations: Destinations;
   readonly #waiting = new WaitingConnections();
+  /** Of sources that main has been asked about. */
+  readonly #deadlines = new Map<Key, NodeJS.Timeout>();
   readonly #credentials = new Set<number>();
   readonly #fused: FusedPaths;
   readonly #inbound: Deadlines;
@@ -100,8 +100,10 @@ export class Policy {
   }
 
   learn(message: DestinationMessage): void {
+    const key = keyOf(parseAddress(message.address), message.port);
+    this.#endDeadline(key);
     this.#destinations.set(message);
-    this.#retry(keyOf(parseAddress(message.address), message.port));
+    this.#retry(key);
   }
 
   forget(address: string, port: number): void {
@@ -130,13 +132,15 @@ export class Policy {
   }
 
   /** The connection has ended; it may have been held. */
-  ended(id: number, direction: Direction, pod: WorkerPod): void {
-    if (this.#waiting.forget(id)) this.#with.metrics.refused(direction, pod, 'unresolved');
+  ended(id: number): void {
+    const held = this.#waiting.forget(id);
+    if (held !== undefined) this.#with.metrics.refused(held.direction, held.pod, 'unresolved');
     this.#fused.ended(id);
   }
 
   /** No more connections come. */
   close(): void {
+    for (const key of [...this.#deadlines.keys()]) this.#endDeadline(key);
     this.#fused.close();
   }
 
@@ -318,16 +322,23 @@ export class Policy {
     const key = keyOf(address, 0);
     const text = formatAddress(address);
     const giveUp = (): void => {
+      this.#endDeadline(key);
       if (this.#waiting.has(key))
         this.learn({ type: 'destination', address: text, port: 0, destination: { kind: 'unknown' } });
     };
     return {
       key,
       ask: () => {
+        this.#endDeadline(key);
+        this.#deadlines.set(key, setTimeout(giveUp, sourceTimeoutMs));
         this.#with.resolve(text, 0);
-        setTimeout(giveUp, sourceTimeoutMs);
       },
     };
+  }
+
+  #endDeadline(key: Key): void {
+    clearTimeout(this.#deadlines.get(key));
+    this.#deadlines.delete(key);
   }
 
   #missing(address: Address, port: number): Missing {

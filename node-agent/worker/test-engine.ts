@@ -10,6 +10,7 @@ export class FakeEngine implements Engine {
   askedFor = '';
   readonly names: string[] = [];
   readonly credentials: number[] = [];
+  /** Each with the words of its decision. */
   readonly resumed: number[][] = [];
   /** By number. */
   readonly probes = new Map<number, ProbeRequest>();
@@ -55,7 +56,7 @@ export class FakeEngine implements Engine {
     return this.askedFor;
   }
   resume(connection: number): boolean {
-    this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 13)]);
+    this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 14)]);
     return true;
   }
   revoke(connections: readonly number[]): void {

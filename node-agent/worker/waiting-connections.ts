@@ -41,14 +41,15 @@ export class WaitingConnections {
     return connections;
   }
 
-  /** A connection that has ended. Returns whether it waited. */
-  forget(id: number): boolean {
+  /** A connection that has ended. Undefined where it did not wait. */
+  forget(id: number): WaitingConnection | undefined {
     const key = this.#keys.get(id);
-    if (key === undefined) return false;
+    if (key === undefined) return undefined;
     this.#keys.delete(id);
     const others = this.#byKey.get(key);
+    const connection = others?.get(id);
     others?.delete(id);
     if (others?.size === 0) this.#byKey.delete(key);
-    return true;
+    return connection;
   }
 }

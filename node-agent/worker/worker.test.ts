@@ -185,6 +185,23 @@ test('a released pod is told drained when its last connection has ended', (t) =>
   assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
 });
 
+test("a released pod is not drained before the last of a tunnel's streams, nor while a connection is looked at", (t) => {
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  const stream = { ...inbound, origin: 1, detected: 3 };
+  engine.connect({ ...inbound, id: 1 });
+  engine.connect({ ...inbound, id: 1, detected: 3 }); // the same, after its first bytes
+  engine.end({ ...inbound, id: 1, origin: 1, detected: 3 }, { reason: 'tunnel' });
+  for (const id of [2, 3]) assert.equal(engine.connect({ ...stream, id })[0], 1);
+  engine.end({ ...stream, id: 2 }, { reason: 'finished' });
+  worker.receive({ type: 'pod-released', pod: 1 });
+  assert.deepEqual(sent, []);
+  assert.equal(engine.connect({ ...stream, id: 4 })[0], 1);
+  engine.end({ ...stream, id: 3 }, { reason: 'finished' });
+  assert.deepEqual(sent, []);
+  engine.end({ ...stream, id: 4 }, { reason: 'finished' });
+  assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
+});
+
 test(
   'drain: accepts for the grace period, lets connections finish, sends the last reports and exits',
   { timeout: 2000 },

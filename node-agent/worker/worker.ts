@@ -1,7 +1,7 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
 import { ConnectionMetrics } from './connection-metrics.ts';
-import { ConnectionRecord } from './connection-record.ts';
+import { ConnectionRecord, origins } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
 import { Policy } from './policy.ts';
@@ -136,17 +136,18 @@ export class Worker {
       record.refuse();
       return;
     }
-    if (record.detected === 0) pod.connections++;
+    // Whatever else is shown again has been counted; a stream of a tunnel shows what was detected of the tunnel.
+    if (record.detected === 0 || record.origin === origins.tunnel) pod.connections++;
     this.#policy.decide(pod);
   }
 
   #onClose(): void {
     const record = this.#record;
+    this.#policy.ended(record.id);
     const pod = this.#pods.get(record.pod);
     if (pod === undefined) return;
     pod.connections--;
     const direction = directionOf(record, pod);
-    this.#policy.ended(record.id, direction, pod);
     this.#metrics.ended(record, direction, pod);
     this.#log?.add(record, direction, pod, record.peerName === 0 ? '' : this.#engine.nameOf(record.peerName));
     this.#tellIfDrained(pod.id);
