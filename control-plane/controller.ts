@@ -1,6 +1,7 @@
 import { formatIdentityName } from '../mesh/identity-name.ts';
 import type { MeshScope } from '../mesh/identity-name.ts';
 import type { Network } from '../mesh/address.ts';
+import type { ErrorCode } from '../mesh/errors.ts';
 import { WeftError } from '../mesh/errors.ts';
 import { Directory } from './directory/directory.ts';
 import { ControlServer } from './directory/server.ts';
@@ -20,6 +21,7 @@ export interface ControllerOptions {
   readonly leafLifeMs: number;
   /** PEM; absent only where nobody but this process connects. */
   readonly tls?: { readonly key: string; readonly cert: string };
+  readonly count?: (outcome: 'signed' | ErrorCode) => void;
   readonly onProblem: (problem: WeftError) => void;
 }
 
@@ -44,6 +46,7 @@ export class Controller {
       authenticator,
       issuer,
       lifeMs: leafLifeMs,
+      ...(options.count && { count: options.count }),
       workloads: { identitiesOf: (node) => identitiesOf(model, node) },
     });
     this.#source = source;
@@ -56,6 +59,10 @@ export class Controller {
       ...(options.tls && { tls: options.tls }),
       onError: onProblem,
     });
+  }
+
+  get streams(): number {
+    return this.#directory.streams;
   }
 
   get model(): Model {

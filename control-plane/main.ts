@@ -4,8 +4,12 @@ import { parseArgs } from 'node:util';
 import pino from 'pino';
 
 import { parseNetwork } from '../mesh/address.ts';
+import { AdminServer } from '../admin/admin-server.ts';
 import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
+import { parseListenAddress } from '../mesh/listen-address.ts';
+import type { ControllerStatus } from './controller-metrics.ts';
+import { ControllerCounts, createControllerRegistries, reasonsNotReady } from './controller-metrics.ts';
 import { Controller } from './controller.ts';
 import { IssuerSource } from './identity/issuer-source.ts';
 import { TokenAuthority, openTokenKey } from './identity/token-authority.ts';
@@ -20,6 +24,7 @@ const usage = `Usage: weft-controller --manifests DIR [flags]
   --state-dir DIR          issuer, trust anchor and the key of tokens (default /var/lib/weft-controller)
   --issuer DIR             folder with tls.crt, tls.key and ca.crt (default: <state-dir>/issuer, made where it is absent)
   --listen HOST:PORT       for agents (default 0.0.0.0:8086)
+  --admin HOST:PORT        where /live, /ready and /metrics are served (default 0.0.0.0:9990)
   --own-namespace NAME     the mesh's own, never captured (default weft-system)
   --trust-domain NAME      of the identities (default cluster.local)
   --cluster-networks CIDRS where pods and services are
@@ -55,8 +60,12 @@ function printToken(): void {
 async function run(): Promise<void> {
   const { manifests } = values;
   if (manifests === undefined) exitWithUsage('--manifests is required');
-  const leafLifeMs = parseDuration(values['leaf-life']);
+  const leafLifeMs = orUsage(() => parseDuration(values['leaf-life']));
+  const listenAddress = orUsage(() => parseListenAddress(values.listen));
+  const adminAddress = orUsage(() => parseListenAddress(values.admin));
+  const counts = new ControllerCounts();
   const onProblem = (problem: WeftError): void => {
+    counts.problem(problem.code);
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
   const issuer = orExit(
@@ -81,25 +90,41 @@ async function run(): Promise<void> {
   const controller = new Controller({
     source,
     mesh,
-    clusterNetworks: values['cluster-networks'].split(',').map((text) => parseNetwork(text.trim())),
+    clusterNetworks: orUsage(() => values['cluster-networks'].split(',').map((text) => parseNetwork(text.trim()))),
     authenticator: tokens,
     issuer: () => issuer.current,
     leafLifeMs,
     tls: orExit(certificate()),
+    count: counts.certificate,
     onProblem,
   });
+  let hasStarted = false;
+  const status = (): ControllerStatus => ({
+    hasStarted,
+    workloads: controller.model.size,
+    streams: controller.streams,
+    issuerNotAfter: issuer.current.notAfter,
+  });
+  const admin = new AdminServer({
+    registries: createControllerRegistries(counts, status),
+    reasonsNotReady: () => reasonsNotReady(status()),
+    onError: (error) => {
+      log.error({ error }, 'the admin server failed');
+    },
+  });
+  await admin.listen(adminAddress.host, adminAddress.port);
   const stop = new AbortController();
   const renewal = setInterval(renewCertificate, Math.min(leafLifeMs * renewAt, longestTimerMs));
-  const [, host = '0.0.0.0', portText = '8086'] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(values.listen) ?? [];
   source.onChange(() => {
     for (const problem of source.problems()) onProblem(problem);
   });
-  const port = await controller.start(Number(portText), host, stop.signal);
-  log.info({ host, port }, 'ready');
+  const port = await controller.start(listenAddress.port, listenAddress.host, stop.signal);
+  hasStarted = true;
+  log.info({ host: listenAddress.host, port }, 'ready');
   const end = (): void => {
     clearInterval(renewal);
     stop.abort();
-    void Promise.all([controller.close(), issuer.close()]).then(() => process.exit());
+    void Promise.all([controller.close(), issuer.close(), admin.close()]).then(() => process.exit());
   };
   process.once('SIGTERM', end);
   process.once('SIGINT', end);
@@ -115,6 +140,7 @@ function readArguments() {
     life: text('24h'),
     'state-dir': text('/var/lib/weft-controller'),
     listen: text('0.0.0.0:8086'),
+    admin: text('0.0.0.0:9990'),
     'own-namespace': text('weft-system'),
     'trust-domain': text('cluster.local'),
     'cluster-networks': text(privateNetworks),
@@ -122,6 +148,14 @@ function readArguments() {
   } as const;
   try {
     return parseArgs({ options, allowPositionals: true, strict: true });
+  } catch (error) {
+    exitWithUsage(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function orUsage<Value>(read: () => Value): Value {
+  try {
+    return read();
   } catch (error) {
     exitWithUsage(error instanceof Error ? error.message : String(error));
   }

@@ -97,6 +97,10 @@ export class Model implements MeshView {
     return this.#workloads.get(uid);
   }
 
+  get size(): number {
+    return this.#workloads.size;
+  }
+
   workloadsOf(node: string): Workload[] {
     return this.#existing(this.#workloadsOfNode.get(node));
   }

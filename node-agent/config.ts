@@ -7,6 +7,8 @@ import { parseNetwork } from '../mesh/address.ts';
 import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
 import { identitySuffix } from '../mesh/identity-name.ts';
+import type { ListenAddress } from '../mesh/listen-address.ts';
+import { parseListenAddress } from '../mesh/listen-address.ts';
 
 /** How the workers carry connections. Times in milliseconds; 0 means none. */
 export interface RelayConfig {
@@ -19,11 +21,6 @@ export interface RelayConfig {
   readonly logConnections: boolean;
   readonly identitySuffix: string;
   readonly sameNodeMtls: boolean;
-}
-
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
 }
 
 export interface AgentConfig {
@@ -222,14 +219,6 @@ function fallbackOf({ fallback }: Flag): string | undefined {
 function nonEmpty(text: string): string {
   if (text === '') throw new RangeError('it is empty');
   return text;
-}
-
-/** IPv6 in brackets. */
-function parseListenAddress(text: string): ListenAddress {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
-  const host = bracketed ?? plain;
-  if (host === undefined || Number(port) > 65535) throw new RangeError(`"${text}" is not HOST:PORT`);
-  return { host, port: Number(port) };
 }
 
 function integer(minimum: number, maximum: number): (text: string) => number {

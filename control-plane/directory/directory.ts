@@ -79,6 +79,11 @@ export class Directory {
     });
   }
 
+  /** How many agents are connected. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const stream of this.#streams.values()) stream.abort();

@@ -7,9 +7,10 @@ import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
-import { createRegistries } from '../metrics/exposition.ts';
+import { reasonsNotReady } from '../metrics/agent-status.ts';
+import { createAgentRegistries } from '../metrics/exposition.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
-import { AdminServer } from './admin-server.ts';
+import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
 import { CaptureProof } from './capture-proof.ts';
@@ -77,11 +78,11 @@ export class Agent {
     this.#pods = new EnrolledPods(join(config.runDir, 'pods.json'));
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
     this.#admin = new AdminServer({
-      registries: createRegistries(
+      registries: createAgentRegistries(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),
       ),
-      status: () => this.#status(),
+      reasonsNotReady: () => reasonsNotReady(this.#status()),
       onError: (error) => {
         log.error({ error }, 'the admin server failed');
       },

@@ -12,7 +12,9 @@ if (args.includes('--help')) {
 try {
   const config = parseConfig(args);
   const log = createLogger(config.logLevel, 'agent');
-  const agent = await Agent.start(config, log, loadNativeAddon());
+  const native = loadNativeAddon();
+  native.forbidCoreDumps();
+  const agent = await Agent.start(config, log, native);
   process.on('SIGUSR2', () => {
     agent.retire();
     process.exit(0);

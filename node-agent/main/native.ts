@@ -19,6 +19,8 @@ export interface NativeAddon {
   closeDescriptor(descriptor: number): void;
   connectBroker(path: string, onMessage: (message: Buffer) => void, onClose: () => void): BrokerConnection;
   createEngine(options: EngineOptions): Engine;
+  /** Of this process, which holds private keys. */
+  forbidCoreDumps(): void;
   /** @returns a descriptor of memory that a child can inherit */
   createSharedMemory(bytes: number): number;
   mapSharedMemory(descriptor: number): ArrayBuffer;

@@ -4,12 +4,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import type { AgentStatus } from './agent-status.ts';
-import { createRegistries } from './exposition.ts';
+import { createAgentRegistries } from './exposition.ts';
 import type { FamilyName } from './families.ts';
 import { families, seriesKey } from './families.ts';
 import { SeriesWriter, seriesMemoryBytes } from './series-memory.ts';
-import type { Sample } from './test-exposition.ts';
-import { parseExposition } from './test-exposition.ts';
+import type { Sample } from '../../admin/test-exposition.ts';
+import { parseExposition } from '../../admin/test-exposition.ts';
 
 const notAfter = new Date('2026-12-01T00:00:00Z');
 const status: AgentStatus = {
@@ -39,7 +39,7 @@ function memoryOf(counts: Counts): ArrayBuffer {
 }
 
 async function scrape(memories: readonly ArrayBuffer[], of: AgentStatus = status): Promise<Sample[][]> {
-  const { text, openMetrics } = createRegistries(memories, () => of);
+  const { text, openMetrics } = createAgentRegistries(memories, () => of);
   return [
     [...parseExposition(await text.metrics(), 'text').samples],
     [...parseExposition(await openMetrics.metrics(), 'openMetrics').samples],
@@ -51,7 +51,7 @@ function isOurs({ name }: Sample): boolean {
 }
 
 test('both formats tell the same, with a type and a help for each family', async () => {
-  const { text, openMetrics } = createRegistries([memoryOf([['tcp_open_total{"pod":"web"}', 3]])], () => status);
+  const { text, openMetrics } = createAgentRegistries([memoryOf([['tcp_open_total{"pod":"web"}', 3]])], () => status);
   const inText = parseExposition(await text.metrics(), 'text');
   const inOpenMetrics = parseExposition(await openMetrics.metrics(), 'openMetrics');
   for (const [name, { type }] of Object.entries(families)) {
@@ -94,7 +94,7 @@ test('a skew that nobody knows is not told as none', async () => {
 test('each scrape tells what is true then', async () => {
   const memory = memoryOf([]);
   let pods = 1;
-  const { text } = createRegistries([memory], () => ({ ...status, pods }));
+  const { text } = createAgentRegistries([memory], () => ({ ...status, pods }));
   const writer = new SeriesWriter(memory);
   const look = async (name: string): Promise<number | undefined> =>
     parseExposition(await text.metrics(), 'text').samples.find((sample) => sample.name === name)?.value;

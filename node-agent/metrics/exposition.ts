@@ -1,33 +1,18 @@
-import type { OpenMetricsContentType } from 'prom-client';
-import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 
+import type { AnyRegistry, Registries } from '../../admin/registries.ts';
+import { createRegistries } from '../../admin/registries.ts';
 import type { AgentStatus } from './agent-status.ts';
 import type { Family } from './families.ts';
 import { families, parseSeriesKey } from './families.ts';
 import { readSeries } from './series-memory.ts';
 
-/** One for each format: a registry writes but one. */
-export interface Registries {
-  readonly text: Registry;
-  readonly openMetrics: Registry<OpenMetricsContentType>;
-}
-
-type AnyRegistry = Registry | Registry<OpenMetricsContentType>;
-
 /** @param memories of the workers, by slot; @param status asked at every scrape */
-export function createRegistries(memories: readonly ArrayBuffer[], status: () => AgentStatus): Registries {
-  const text = new Registry();
-  const openMetrics = new Registry<OpenMetricsContentType>();
-  openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-  fill(text, memories, status);
-  fill(openMetrics, memories, status);
-  return { text, openMetrics };
-}
-
-function fill(registry: AnyRegistry, memories: readonly ArrayBuffer[], status: () => AgentStatus): void {
-  collectDefaultMetrics({ register: registry });
-  addWorkerFamilies(registry, memories);
-  addAgentFamilies(registry, status);
+export function createAgentRegistries(memories: readonly ArrayBuffer[], status: () => AgentStatus): Registries {
+  return createRegistries((registry) => {
+    addWorkerFamilies(registry, memories);
+    addAgentFamilies(registry, status);
+  });
 }
 
 function addWorkerFamilies(registry: AnyRegistry, memories: readonly ArrayBuffer[]): void {

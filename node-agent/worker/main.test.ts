@@ -14,6 +14,7 @@ import { capabilitiesIn } from './privileges.ts';
 
 /** Stands for the addon: an engine that keeps the process alive and has a connection that proves the worker's answer. */
 const fakeAddon = `
+exports.forbidCoreDumps = () => {};
 exports.mapSharedMemory = () => new ArrayBuffer(16 + 4096 * 512);
 exports.createEngine = (options) => {
   const alive = setInterval(() => {}, 1000);

@@ -7,6 +7,7 @@ const options = JSON.parse(process.argv[2] ?? '') as WorkerOptions;
 process.title = `weft-worker ${options.slot}`;
 const native = loadNativeAddon();
 
+native.forbidCoreDumps();
 // Everything is loaded: from here on this process parses what strangers send and needs nothing but its sockets.
 dropPrivileges(options.uid);
 

@@ -7,21 +7,17 @@ import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 
-import type { AgentStatus } from '../metrics/agent-status.ts';
-import { createRegistries } from '../metrics/exposition.ts';
-import { SeriesWriter, seriesMemoryBytes } from '../metrics/series-memory.ts';
-import { parseExposition } from '../metrics/test-exposition.ts';
+import { Counter } from 'prom-client';
+
+import { parseExposition } from './test-exposition.ts';
+import type { AnyRegistry } from './registries.ts';
+import { createRegistries } from './registries.ts';
 import type { AdminServerOptions } from './admin-server.ts';
 import { AdminServer } from './admin-server.ts';
 
-const ready: AgentStatus = {
-  hasStarted: true,
-  pods: 2,
-  workers: { wanted: 1, running: 1, restarts: 0 },
-  isDirectoryConnected: true,
-  knowsMesh: true,
-  identities: { isReady: true, identities: [], clockSkewMs: 0, clockError: undefined },
-};
+function count(registry: AnyRegistry): void {
+  new Counter({ name: 'tcp_open_total', help: 'h', labelNames: ['pod'], registers: [registry] }).inc({ pod: 'web' }, 7);
+}
 
 interface Answer {
   readonly status: number;
@@ -33,18 +29,15 @@ interface SetUp {
   readonly port: number;
   readonly server: AdminServer;
   readonly errors: unknown[];
-  status: AgentStatus;
+  reasons: readonly string[];
   get(path: string, headers?: Record<string, string>, method?: string): Promise<Answer>;
 }
 
 async function setUp(t: TestContext, changed: Partial<AdminServerOptions> = {}): Promise<SetUp> {
-  const memory = new ArrayBuffer(seriesMemoryBytes);
-  const writer = new SeriesWriter(memory);
-  writer.add(writer.cell('tcp_open_total{"pod":"web"}'), 7);
   const errors: unknown[] = [];
   const server = new AdminServer({
-    registries: createRegistries([memory], () => set.status),
-    status: () => set.status,
+    registries: createRegistries(count),
+    reasonsNotReady: () => set.reasons,
     onError: (error) => errors.push(error),
     ...changed,
   });
@@ -54,7 +47,7 @@ async function setUp(t: TestContext, changed: Partial<AdminServerOptions> = {}):
     port,
     server,
     errors,
-    status: ready,
+    reasons: [],
     get: (path, headers = {}, method = 'GET') => ask(port, path, headers, method),
   };
   return set;
@@ -78,8 +71,8 @@ async function ask(port: number, path: string, headers: Record<string, string>, 
 
 test('/live answers as long as the agent does, ready or not', async (t) => {
   const set = await setUp(t);
-  for (const hasStarted of [true, false]) {
-    set.status = { ...ready, hasStarted };
+  for (const reasons of [[], ['the agent is starting']]) {
+    set.reasons = reasons;
     const { status, body, headers } = await set.get('/live');
     assert.deepEqual([status, String(body), headers['content-type']], [200, 'live\n', 'text/plain; charset=utf-8']);
   }
@@ -88,10 +81,10 @@ test('/live answers as long as the agent does, ready or not', async (t) => {
 test('/ready tells every reason not to be, at the time of the question', async (t) => {
   const set = await setUp(t);
   assert.equal((await set.get('/ready')).status, 200);
-  set.status = { ...ready, hasStarted: false, workers: { wanted: 1, running: 0, restarts: 1 } };
+  set.reasons = ['the agent is starting', 'no worker runs'];
   const { status, body } = await set.get('/ready');
   assert.deepEqual([status, String(body)], [503, 'the agent is starting\nno worker runs\n']);
-  set.status = ready;
+  set.reasons = [];
   assert.equal(String((await set.get('/ready?verbose')).body), 'ready\n');
 });
 
@@ -145,7 +138,7 @@ test('HEAD gets the head of the answer and no body', async (t) => {
     assert.deepEqual([status, body.length], [200, 0], path);
     assert.equal(headers['content-type'], (await set.get(path)).headers['content-type']);
   }
-  set.status = { ...ready, hasStarted: false };
+  set.reasons = ['the agent is starting'];
   assert.equal((await set.get('/ready', {}, 'HEAD')).status, 503);
 });
 
@@ -189,11 +182,11 @@ test('what is no request of HTTP is refused, and the server goes on', async (t) 
 
 test('an answer that cannot be made is told of, and ends its connection only', async (t) => {
   let fails = true;
-  const failure = new Error('no status');
+  const failure = new Error('nobody knows');
   const set = await setUp(t, {
-    status: () => {
+    reasonsNotReady: () => {
       if (fails) throw failure;
-      return ready;
+      return [];
     },
   });
   await assert.rejects(set.get('/ready'), { code: 'ECONNRESET' });
@@ -206,8 +199,8 @@ test('an answer that cannot be made is told of, and ends its connection only', a
 test('an agent that takes over listens beside the old one', async (t) => {
   const first = await setUp(t);
   const successor = new AdminServer({
-    registries: createRegistries([], () => ready),
-    status: () => ready,
+    registries: createRegistries(count),
+    reasonsNotReady: () => [],
     onError: (error) => first.errors.push(error),
   });
   assert.equal(await successor.listen('127.0.0.1', first.port), first.port);
@@ -226,8 +219,8 @@ test('closing ends the connections that are open, and listening where one may no
   await ended;
   await assert.rejects(set.get('/live'), { code: 'ECONNREFUSED' });
   const elsewhere = new AdminServer({
-    registries: createRegistries([], () => ready),
-    status: () => ready,
+    registries: createRegistries(count),
+    reasonsNotReady: () => [],
     onError: () => undefined,
   });
   await assert.rejects(elsewhere.listen('192.0.2.1', 0), { code: 'EADDRNOTAVAIL' });

@@ -3,16 +3,15 @@ import { createServer } from 'node:http';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 
-import type { AgentStatus } from '../metrics/agent-status.ts';
-import { reasonsNotReady } from '../metrics/agent-status.ts';
-import type { Registries } from '../metrics/exposition.ts';
+import type { Registries } from './registries.ts';
 
 const requestTimeoutMs = 10_000;
 const compress = promisify(gzip);
 
 export interface AdminServerOptions {
   readonly registries: Registries;
-  readonly status: () => AgentStatus;
+  /** None: ready. */
+  readonly reasonsNotReady: () => readonly string[];
   readonly onError: (error: unknown) => void;
 }
 
@@ -37,7 +36,7 @@ export class AdminServer {
   async listen(host: string, port: number): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     this.#server.once('error', reject);
-    this.#server.listen({ host, port, reusePort: true }, () => resolve(undefined)); // an agent that takes over listens beside the old one
+    this.#server.listen({ host, port, reusePort: true }, () => resolve(undefined)); // a process that takes over listens beside the old one
     await promise;
     this.#server.off('error', reject);
     const address = this.#server.address();
@@ -65,7 +64,7 @@ export class AdminServer {
       sendText(response, 200, 'live\n');
     },
     '/ready': (_, response) => {
-      const reasons = reasonsNotReady(this.#options.status());
+      const reasons = this.#options.reasonsNotReady();
       if (reasons.length === 0) sendText(response, 200, 'ready\n');
       else sendText(response, 503, `${reasons.join('\n')}\n`);
     },
