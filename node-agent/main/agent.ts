@@ -286,12 +286,13 @@ export class Agent {
   }
 
   #status(): AgentStatus {
-    const { isDirectoryConnected = false, knowsMesh = false, identities } = this.#mesh?.status ?? {};
+    const { isDirectoryConnected = false, directoryError, knowsMesh = false, identities } = this.#mesh?.status ?? {};
     return {
       hasStarted: this.#hasStarted,
       pods: this.#pods.values().length,
       workers: this.#workers.counts(),
       isDirectoryConnected,
+      directoryError,
       knowsMesh,
       identities: identities ?? { isReady: false, identities: [], clockSkewMs: undefined, clockError: undefined },
     };

@@ -138,9 +138,9 @@ export class MeshClient {
     }, saveMs);
   }
 
-  get status(): Pick<AgentStatus, 'isDirectoryConnected' | 'knowsMesh' | 'identities'> {
-    const { isConnected, knowsMesh } = this.#directory;
-    return { isDirectoryConnected: isConnected, knowsMesh, identities: this.#identities.status };
+  get status(): Pick<AgentStatus, 'isDirectoryConnected' | 'directoryError' | 'knowsMesh' | 'identities'> {
+    const { isConnected, error: directoryError, knowsMesh } = this.#directory;
+    return { isDirectoryConnected: isConnected, directoryError, knowsMesh, identities: this.#identities.status };
   }
 
   /** What a worker has to be told before anything else. */

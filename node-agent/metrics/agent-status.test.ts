@@ -12,6 +12,7 @@ const ready: AgentStatus = {
   pods: 1,
   workers: { wanted: 2, running: 2, restarts: 0 },
   isDirectoryConnected: true,
+  directoryError: undefined,
   knowsMesh: true,
   identities: { isReady: true, identities: [], clockSkewMs: 0, clockError: undefined },
 };

@@ -17,6 +17,7 @@ const status: AgentStatus = {
   pods: 12,
   workers: { wanted: 2, running: 1, restarts: 3 },
   isDirectoryConnected: true,
+  directoryError: undefined,
   knowsMesh: true,
   identities: {
     isReady: false,

@@ -75,9 +75,24 @@ export class IdentityClient {
 /** With the controller's own code where it sent one. */
 export function fromRpcError(error: unknown): WeftError {
   if (error instanceof WeftError) return error;
+  const reason = certificateTimeFault(error);
+  if (reason !== undefined)
+    return new WeftError('WEFT-E220', `by the clock of this node the certificate of the controller ${reason}`, {
+      cause: error,
+    });
   const rpc = ConnectError.from(error, Code.Unavailable);
   const code = rpc.metadata.get('weft-error');
   return new WeftError(isErrorCode(code) ? code : 'WEFT-E306', rpc.rawMessage, { cause: error });
+}
+
+/** By Node's codes of X509_V_ERR_*; the error that has one lies somewhere below the RPC's. */
+function certificateTimeFault(error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'CERT_NOT_YET_VALID') return 'is not valid yet';
+    if (code === 'CERT_HAS_EXPIRED') return 'has expired';
+  }
+  return undefined;
 }
 
 function isErrorCode(code: string | null): code is ErrorCode {

@@ -81,6 +81,7 @@ export class DirectoryClient {
   #trustBundle: TrustBundle | undefined;
   #isConnected = false;
   #lastProblem = '';
+  #error: WeftError | undefined;
   #saving: Promise<void> = Promise.resolve();
   #saveTimer: NodeJS.Timeout | undefined;
 
@@ -88,6 +89,11 @@ export class DirectoryClient {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#known = new KnownDestinations({ maximum: this.#limits.destinations, idleMs: this.#limits.idleMs });
+  }
+
+  /** Why there was no connection when it was tried last. */
+  get error(): WeftError | undefined {
+    return this.#error;
   }
 
   get isConnected(): boolean {
@@ -286,6 +292,7 @@ export class DirectoryClient {
       case 'welcome':
         this.#isConnected = true;
         this.#lastProblem = '';
+        this.#error = undefined;
         this.#backoff.succeeded();
         this.#setEpoch(message.value.epoch);
         break;
@@ -384,6 +391,7 @@ export class DirectoryClient {
   }
 
   #tell(problem: WeftError, signal: AbortSignal): void {
+    this.#error = problem;
     if (signal.aborted || problem.message === this.#lastProblem) return;
     this.#lastProblem = problem.message;
     this.#options.onProblem(problem);
