@@ -28,7 +28,8 @@ const std::string kServerName = "db.shop.serviceaccount.identity.weft-system.clu
 constexpr uint32_t kPeerTimeoutMs = 1500;
 
 struct TwoNodes {
-  TwoNodes() : client(ClientOptions()), server(ServerOptions()) {
+  explicit TwoNodes(uint32_t tunnel_idle_ms = 20'000)
+      : client(ClientOptions(tunnel_idle_ms)), server(ServerOptions(tunnel_idle_ms)) {
     client.WithEngine([&](core::Engine& engine) {
       client_number = engine.Intern(kClientName);
       server_number = engine.Intern(kServerName);
@@ -40,8 +41,9 @@ struct TwoNodes {
     });
   }
 
-  MeshOptions ClientOptions() {
+  MeshOptions ClientOptions(uint32_t tunnel_idle_ms) {
     MeshOptions options;
+    options.tunnel_idle_ms = tunnel_idle_ms;
     options.peer_timeout_ms = kPeerTimeoutMs;
     options.decide = [this](ConnectionRecord& record) {
       const Endpoint peer = elsewhere.value_or(server.endpoint());
@@ -57,8 +59,9 @@ struct TwoNodes {
     return options;
   }
 
-  MeshOptions ServerOptions() {
+  MeshOptions ServerOptions(uint32_t tunnel_idle_ms) {
     MeshOptions options;
+    options.tunnel_idle_ms = tunnel_idle_ms;
     options.decide = [this](ConnectionRecord& record) {
       if (record.identity.origin != Origin::kCaptured) {
         origins.push_back(record.identity);
@@ -401,6 +404,25 @@ TEST("tunnel: a server that takes no more streams, or goes away, is asked on ano
   // One more has room there.
   const Descriptor fourth = Connected(nodes.client.endpoint());
   CHECK_EQUAL(last.Receive(2 * RawOpen(1).size()).size(), 2 * RawOpen(1).size());
+}
+
+TEST("tunnel: one without streams is closed, by the client: the server waits three times as long") {
+  constexpr uint32_t kIdleMs = 400;
+  TwoNodes nodes(kIdleMs);
+  {
+    const auto pair = nodes.Pair();
+    std::this_thread::sleep_for(std::chrono::milliseconds(4 * kIdleMs));
+    CheckPasses(pair);
+  }
+  EVENTUALLY(AcceptedAt(nodes.server.endpoint()).empty());
+  RawPeer peer(nodes);
+  peer.Send(RawHello());
+  std::this_thread::sleep_for(std::chrono::milliseconds(2 * kIdleMs));
+  peer.Send(OpenTo(1, nodes.server.endpoint()));
+  const Descriptor served = Accept(nodes.server.app);
+  peer.Send(RawFrame(weft1::FrameType::kReset, 1, Numbers({2})));
+  CHECK_EQUAL(ReadError(served), ECONNRESET);
+  EVENTUALLY(AcceptedAt(nodes.server.endpoint()).empty());
 }
 
 TEST("tunnel: the engine may be closed by the decision on a stream") {
