@@ -28,8 +28,8 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
                        server_name_, *this,  *this},
       stream_context_{{loop_, *this, clients_}, *this},
       received_(std::make_unique_for_overwrite<std::byte[]>(kReceivedBytes)),
-      tunnel_context_{
-          {loop_, *this, clients_}, tls_buffers_, {received_.get(), kReceivedBytes}, *this, options.peer_timeout_ms},
+      tunnel_context_{{loop_, *this, clients_}, tls_buffers_,          {received_.get(), kReceivedBytes}, *this,
+                      options.peer_timeout_ms,  options.tunnel_idle_ms},
       tls_context_{loop_, tls_buffers_, {received_.get(), kReceivedBytes}, *this, *this},
       probe_context_{{loop_, *this, clients_}, tls_buffers_, {received_.get(), kReceivedBytes}, *this},
       ticket_keys_(std::make_shared<tls::TicketKeys>(std::vector<tls::TicketKey>())),

@@ -35,6 +35,8 @@ struct EngineOptions {
   ConnectionRecord* record = nullptr;
   // After so long a peer that acknowledges nothing is gone, with all its streams.
   uint32_t peer_timeout_ms = 30'000;
+  // A tunnel without streams is closed after so long, or after up to twice as long.
+  uint32_t tunnel_idle_ms = 20'000;
 };
 
 struct ProbeRequest {

@@ -12,7 +12,8 @@ namespace {
 constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
 // New policies of the network reach who is connected already by then.
 constexpr int64_t kMaxAgeUs = 30'000'000;
-constexpr int64_t kIdleUs = 20'000'000;
+// The client closes what is not used. A server that did so at the same time would reset streams that are on their way.
+constexpr int64_t kIdleTimesOfServer = 3;
 constexpr uint32_t kMostStreams = 200;
 // A stream that has moved so much is bulk: others shall not wait behind it.
 constexpr uint64_t kBulkBytes = 1024 * 1024;
@@ -72,6 +73,7 @@ Tunnel::Tunnel(const TunnelContext& context, weft1::Role role)
     : context_(context),
       dial_(context.dial, *this),
       session_(role, {}, *this),
+      idle_us_(int64_t{context.idle_ms} * 1000 * (role == weft1::Role::kServer ? kIdleTimesOfServer : 1)),
       born_us_(loop().now_us()),
       used_us_(born_us_) {}
 
@@ -110,7 +112,7 @@ void Tunnel::GiveUpDeadPeer(int socket) {
 
 void Tunnel::Established() {
   established_ = true;
-  loop().Schedule(*this, loop().now_us() + kIdleUs);
+  loop().Schedule(*this, loop().now_us() + idle_us_);
   loop().Defer(*this);
   while (!waiting_.empty() && !closed_) {
     StreamWaiter& waiter = waiting_.PopFront();
@@ -227,7 +229,7 @@ void Tunnel::OnReset(weft1::Stream& stream, weft1::ErrorCode code) {
   if (code == weft1::ErrorCode::kTooManyStreams) retired_ = true;
   gone->events->PeerReset(ErrnoOf(code));
   if (closed_) return;
-  loop().Schedule(*this, loop().now_us() + kIdleUs);
+  loop().Schedule(*this, loop().now_us() + idle_us_);
 }
 
 void Tunnel::Ended(Stream* stream) {
@@ -246,9 +248,9 @@ void Tunnel::CloseIfUnused() {
 void Tunnel::Expired() {
   if (!established_) return Close(CloseReason::kConnectTimeout, ETIMEDOUT);
   const bool unused = session_.open_streams() == 0 && waiting_.empty();
-  if (unused && (retired_ || loop().now_us() - used_us_ >= kIdleUs)) return Close(CloseReason::kFinished, 0);
+  if (unused && (retired_ || loop().now_us() - used_us_ >= idle_us_)) return Close(CloseReason::kFinished, 0);
   session_.FreeMemory();
-  loop().Schedule(*this, loop().now_us() + kIdleUs);
+  loop().Schedule(*this, loop().now_us() + idle_us_);
 }
 
 void Tunnel::Close(CloseReason reason, int error) {

@@ -46,6 +46,7 @@ struct TunnelContext {
   std::span<std::byte> received;  // what is read from TLS, for the time of one call
   TunnelOwner& owner;
   uint32_t peer_timeout_ms;
+  uint32_t idle_ms;
 };
 
 class Tunnel final : public Retired,
@@ -108,6 +109,7 @@ class Tunnel final : public Retired,
   Dial dial_;
   std::unique_ptr<SecureLink> link_;
   weft1::Session session_;
+  const int64_t idle_us_;
   List<StreamWaiter, StreamWaiter> waiting_;
   Identity identity_{};
   std::shared_ptr<const tls::Context> credentials_;

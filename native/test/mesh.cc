@@ -39,6 +39,7 @@ Mesh::Mesh(const MeshOptions& options)
   engine_options.pipe_bytes = 1 << 20;
   engine_options.record = &record_;
   engine_options.peer_timeout_ms = options.peer_timeout_ms;
+  engine_options.tunnel_idle_ms = options.tunnel_idle_ms;
   core::Decisions& decisions = *this;
   engine_ = std::make_unique<core::Engine>(engine_options, decisions);
   thread_ = std::thread([this] { Loop(); });

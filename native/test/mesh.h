@@ -39,6 +39,7 @@ struct MeshOptions {
   // Asked instead, on the engine's thread.
   std::function<void(core::ConnectionRecord&)> decide;
   uint32_t peer_timeout_ms = 30'000;
+  uint32_t tunnel_idle_ms = 20'000;
 };
 
 class Mesh final : private core::Decisions {

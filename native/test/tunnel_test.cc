@@ -28,7 +28,8 @@ const std::string kServerName = "db.shop.serviceaccount.identity.weft-system.clu
 constexpr uint32_t kPeerTimeoutMs = 1500;
 
 struct TwoNodes {
-  TwoNodes() : client(ClientOptions()), server(ServerOptions()) {
+  explicit TwoNodes(uint32_t tunnel_idle_ms = 20'000)
+      : client(ClientOptions(tunnel_idle_ms)), server(ServerOptions(tunnel_idle_ms)) {
     client.WithEngine([&](core::Engine& engine) {
       client_number = engine.Intern(kClientName);
       server_number = engine.Intern(kServerName);
@@ -40,8 +41,9 @@ struct TwoNodes {
     });
   }
 
-  MeshOptions ClientOptions() {
+  MeshOptions ClientOptions(uint32_t tunnel_idle_ms) {
     MeshOptions options;
+    options.tunnel_idle_ms = tunnel_idle_ms;
     options.peer_timeout_ms = kPeerTimeoutMs;
     options.decide = [this](ConnectionRecord& record) {
       const Endpoint peer = elsewhere.value_or(server.endpoint());
@@ -57,8 +59,9 @@ struct TwoNodes {
     return options;
   }
 
-  MeshOptions ServerOptions() {
+  MeshOptions ServerOptions(uint32_t tunnel_idle_ms) {
     MeshOptions options;
+    options.tunnel_idle_ms = tunnel_idle_ms;
     options.decide = [this](ConnectionRecord& record) {
       if (record.identity.origin != Origin::kCaptured) {
         origins.push_back(record.identity);
@@ -299,14 +302,16 @@ class RawPeer {
     Shake();
   }
 
-  void Send(const Buffer& bytes) {
-    for (size_t sent = 0; sent < bytes.size();) {
+  void Send(const Buffer& bytes) { CHECK(TrySend(bytes)); }
+  // False: the server has ended the connection.
+  bool TrySend(const Buffer& bytes) {
+    core::tls::Status status = core::tls::Status::kDone;
+    for (size_t sent = 0; sent < bytes.size() && status != core::tls::Status::kFailed;) {
       const Bytes rest = Bytes(bytes).subspan(sent);
-      const core::tls::Moved moved = tls_->Write(std::span(&rest, 1));
-      CHECK(moved.status != core::tls::Status::kFailed);
-      sent += moved.bytes;
-      EVENTUALLY(tls_->Flush() == core::tls::Status::kDone);
+      sent += tls_->Write(std::span(&rest, 1)).bytes;
+      EVENTUALLY((status = tls_->Flush()) != core::tls::Status::kWantsWrite);
     }
+    return status == core::tls::Status::kDone;
   }
   // Waits until so many bytes have come, after the server's HELLO.
   Buffer Receive(size_t bytes) {
@@ -375,8 +380,7 @@ TEST("tunnel: streams opened and reset as fast as may be cost their peer its con
   attacker.join();
   CheckPasses(pair);
   EVENTUALLY(nodes.server.statistics().connections == 1);
-  peer.Send(Repeated(RawFrame(weft1::FrameType::kPong, 0, Buffer(8)), 100'001));
-  CHECK(peer.IsReset());
+  CHECK(!peer.TrySend(Repeated(RawFrame(weft1::FrameType::kPong, 0, Buffer(8)), 100'001)) || peer.IsReset());
   CheckPasses(pair);
 }
 
@@ -401,6 +405,25 @@ TEST("tunnel: a server that takes no more streams, or goes away, is asked on ano
   // One more has room there.
   const Descriptor fourth = Connected(nodes.client.endpoint());
   CHECK_EQUAL(last.Receive(2 * RawOpen(1).size()).size(), 2 * RawOpen(1).size());
+}
+
+TEST("tunnel: one without streams is closed, by the client: the server waits three times as long") {
+  constexpr uint32_t kIdleMs = 400;
+  TwoNodes nodes(kIdleMs);
+  {
+    const auto pair = nodes.Pair();
+    std::this_thread::sleep_for(std::chrono::milliseconds(4 * kIdleMs));
+    CheckPasses(pair);
+  }
+  EVENTUALLY(AcceptedAt(nodes.server.endpoint()).empty());
+  RawPeer peer(nodes);
+  peer.Send(RawHello());
+  std::this_thread::sleep_for(std::chrono::milliseconds(2 * kIdleMs));
+  peer.Send(OpenTo(1, nodes.server.endpoint()));
+  const Descriptor served = Accept(nodes.server.app);
+  peer.Send(RawFrame(weft1::FrameType::kReset, 1, Numbers({2})));
+  CHECK_EQUAL(ReadError(served), ECONNRESET);
+  EVENTUALLY(AcceptedAt(nodes.server.endpoint()).empty());
 }
 
 TEST("tunnel: the engine may be closed by the decision on a stream") {
