@@ -52,14 +52,18 @@ async function killProcesses(find: () => number[]): Promise<void> {
     const pids = find();
     if (pids.length === 0) return;
     if (performance.now() > deadline) throw new Error(`processes ${pids.join(', ')} do not end`);
-    for (const pid of pids) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // It ended by itself.
-      }
-    }
+    kill(pids);
     await delay(20);
+  }
+}
+
+function kill(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It ended by itself.
+    }
   }
 }
 
@@ -81,7 +85,10 @@ function processesBelow(cgroup: string): number[] {
   return [...own.filter((pid) => pid !== process.pid), ...subgroups(cgroup).flatMap(processesBelow)];
 }
 
-/** A process that was killed stays in its cgroup until its parent has reaped it. */
+/**
+ * A process that was killed stays in its cgroup until its parent has reaped it, and one that the lab started last may join its cgroup only
+ * now.
+ */
 async function removeCgroups(cgroup: string): Promise<void> {
   const deadline = performance.now() + killDeadlineMs;
   for (;;) {
@@ -90,6 +97,7 @@ async function removeCgroups(cgroup: string): Promise<void> {
       return;
     } catch (error) {
       if (performance.now() > deadline) throw error;
+      kill(processesBelow(cgroup));
     }
     await delay(20);
   }
