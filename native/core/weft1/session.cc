@@ -13,7 +13,11 @@ constexpr size_t kLowWater = 256 * 1024;
 constexpr size_t kMostOutput = 2 * kHighWater;
 constexpr size_t kMostOutputToOpen = kHighWater + 2 * kMaxPayload;  // more than DATA alone makes
 // What one stream may add to the output in a round: a stream waits for twice as much of each other one at most.
-constexpr uint32_t kMostOfOneStream = kMaxPayload;
+// With its header such a frame fills whole records of TLS: a few bytes more would cost a record and a packet of their
+// own.
+constexpr uint32_t kMostOfOneStream = kMaxPayload - kHeaderBytes;
+// For the same reason the last bytes of a window wait for the credit that is under way (RFC 9293, 3.8.6.2.1).
+constexpr uint32_t kLeastWindow = 4096;
 // Control frames cost their sender nothing, so it may send 100,000 a second, and as many at once.
 constexpr int64_t kControlFrameUs = 10;
 constexpr int64_t kControlBurstUs = 1'000'000;
@@ -92,8 +96,8 @@ std::span<std::byte> Session::Reserve(Stream& stream) {
     stream.queued_ = 0;
   }
   const uint32_t share = kMostOfOneStream - std::min(stream.queued_, kMostOfOneStream);
-  const uint32_t room = std::min({stream.send_window_, share, kMaxPayload});
-  if (stream.send_window_ == 0) return {};
+  const uint32_t room = std::min(stream.send_window_, share);
+  if (stream.send_window_ < kLeastWindow) return {};
   const bool overtakes = !serves_waiting_ && !waiting_.empty() && output_.size() > kLowWater;
   if (room == 0 || overtakes || output_.size() >= kHighWater) {
     if (!stream.linked()) waiting_.PushBack(stream);
@@ -296,9 +300,9 @@ ErrorCode Session::HandleCredit(Stream& stream) {
   if (credit > UINT32_MAX - stream.send_window_ || stream.send_window_ + credit > kMaxWindow) {
     return ErrorCode::kFlowControl;
   }
-  const bool was_shut = stream.send_window_ == 0;
+  const bool was_shut = stream.send_window_ < kLeastWindow;
   stream.send_window_ += credit;
-  if (was_shut && !stream.finished_) events_.OnRoom(stream);
+  if (was_shut && stream.send_window_ >= kLeastWindow && !stream.finished_) events_.OnRoom(stream);
   return ErrorCode::kNone;
 }
 
