@@ -40,6 +40,7 @@ export class FakeEngine implements Engine {
     return { connections: this.connections, accepted: 0, pipesInUse: 0, listeners: 0, socketsHeld: 0 };
   }
   intern(name: string): number {
+    if (this.closed) throw new Error('the engine is closed');
     const known = this.names.indexOf(name);
     return known < 0 ? this.names.push(name) : known + 1;
   }

@@ -9,6 +9,7 @@ import type { ConnectionReport, DestinationMessage, MessageToMain, WorkerOptions
 import { readMessageToMain } from './messages.ts';
 import type { TestConnection } from './test-connection.ts';
 import { FakeEngine } from './test-engine.ts';
+import { endpoint } from './test-policy.ts';
 import { Worker } from './worker.ts';
 
 const options: WorkerOptions = {
@@ -233,6 +234,15 @@ test(
     assert.equal(engine.connections, 1);
   },
 );
+
+test('what main still tells a worker that is done is nothing to it', { timeout: 2000 }, async (t) => {
+  const { worker, exited } = setUp(t);
+  worker.drain(0);
+  await exited;
+  const ports = { opaquePorts: [], skippedPorts: [], skippedClients: [] };
+  worker.receive({ type: 'pod', pod: 2, namespace: 'shop', name: 'db', identity: 'db.shop', ...ports });
+  worker.receive({ ...plainPeer, destination: { kind: 'endpoints', endpoints: [endpoint()] } });
+});
 
 test('main does not believe what makes no sense', () => {
   for (const message of [
