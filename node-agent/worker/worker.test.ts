@@ -203,6 +203,17 @@ test("a released pod is not drained before the last of a tunnel's streams, nor w
   assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
 });
 
+test('a connection that waits keeps its released pod, and is forgotten when it ends', (t) => {
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  assert.equal(engine.connect(outbound)[0], 4);
+  worker.receive({ type: 'pod-released', pod: 1 });
+  assert.deepEqual(sent, [{ type: 'resolve', address: '10.0.0.8', port: 443 }]);
+  engine.end(outbound, { reason: 'connect-timeout' });
+  assert.deepEqual(sent.slice(1), [{ type: 'pod-drained', pod: 1 }]);
+  worker.receive(plainPeer);
+  assert.deepEqual(engine.resumed, []);
+});
+
 test(
   'drain: accepts for the grace period, lets connections finish, sends the last reports and exits',
   { timeout: 2000 },
