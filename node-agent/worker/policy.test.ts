@@ -140,6 +140,22 @@ test('inbound: TLS for the mesh waits for the name of the pod, then for its cert
   });
 });
 
+test('credentials that are forgotten are shown to nobody', (t) => {
+  const node = new TestPolicy(t);
+  node.setCredentials();
+  node.setCredentials('db.shop.mesh');
+  node.learn('10.96.0.1', 80, endpoint());
+  assert.deepEqual(node.connect({ ...outbound, id: 1 }), tunnelled);
+  node.policy.forgetCredentials('web.shop.mesh');
+  node.policy.forgetCredentials('of.nobody');
+  assert.deepEqual([...node.engine.credentials], [node.engine.intern('db.shop.mesh')]);
+  assert.deepEqual(node.connect({ ...outbound, id: 2 }), held);
+  assert.deepEqual(node.connect({ ...inbound, id: 3, detected: seen.tls }, 'web.shop.mesh'), held);
+  node.setCredentials();
+  const accepted = { action: 'acceptTls', credentials: 'web.shop.mesh' } as const;
+  assert.deepEqual(node.resumed(), [[2, tunnelled], [3, accepted]]); // prettier-ignore
+});
+
 test('outbound: where a connection goes, and how it is counted', (t) => {
   const remote = endpoint();
   const local = endpoint({ address: '10.0.0.8', localPod: 4 });
@@ -334,6 +350,7 @@ type Step =
   | { readonly kind: 'tell-kind'; readonly destination: number; readonly outside: boolean }
   | { readonly kind: 'forget'; readonly destination: number }
   | { readonly kind: 'credentials' }
+  | { readonly kind: 'no-credentials' }
   | { readonly kind: 'end'; readonly which: number }
   | { readonly kind: 'tick'; readonly ms: number };
 
@@ -355,7 +372,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('tell-kind'), destination: last, outside: fc.boolean() }),
   fc.record({ kind: fc.constant('forget'), destination: last }),
-  fc.constant({ kind: 'credentials' } as const),
+  fc.constantFrom({ kind: 'credentials' } as const, { kind: 'no-credentials' } as const),
   fc.record({ kind: fc.constant('end'), which: fc.nat() }),
   fc.record({ kind: fc.constant('tick'), ms: fc.constantFrom(1, 500, 1000) }),
 );
@@ -397,6 +414,7 @@ test('whatever happens, each connection is decided once and each that was opened
           node.learnKind(`10.96.0.${one.destination}`, 80, one.outside ? 'external' : 'unknown');
         else if (one.kind === 'forget') node.policy.forget(`10.96.0.${one.destination}`, 80);
         else if (one.kind === 'credentials') node.setCredentials();
+        else if (one.kind === 'no-credentials') node.policy.forgetCredentials('web.shop.mesh');
         else if (one.kind === 'tick') t.mock.timers.tick(one.ms);
         else if (alive.size > 0) end([...alive.keys()][one.which % alive.size] ?? 0);
         for (const [resumed, decision] of node.resumed()) {

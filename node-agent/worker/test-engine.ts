@@ -9,7 +9,7 @@ export class FakeEngine implements Engine {
   closed = false;
   askedFor = '';
   readonly names: string[] = [];
-  readonly credentials: number[] = [];
+  readonly credentials = new Set<number>();
   /** Each with the words of its decision. */
   readonly resumed: number[][] = [];
   /** By number. */
@@ -48,7 +48,10 @@ export class FakeEngine implements Engine {
     return this.names[number - 1] ?? '';
   }
   setCredentials(identity: number): void {
-    this.credentials.push(identity);
+    this.credentials.add(identity);
+  }
+  forgetCredentials(identity: number): void {
+    this.credentials.delete(identity);
   }
   setTicketKeys(): void {
     return;

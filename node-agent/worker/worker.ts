@@ -111,6 +111,9 @@ export class Worker {
       case 'credentials':
         this.#policy.setCredentials(message);
         break;
+      case 'forget-credentials':
+        this.#policy.forgetCredentials(message.identity);
+        break;
       case 'ticket-keys':
         this.#engine.setTicketKeys(message.keys);
         break;
