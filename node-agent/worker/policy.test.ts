@@ -266,6 +266,28 @@ test('who waits too long is counted as unresolved, once, and is not resumed', (t
   );
 });
 
+test('what ends before it could be resumed was opened and has ended', (t) => {
+  const node = new TestPolicy(t);
+  node.connect(outbound);
+  t.mock.method(node.engine, 'resume', () => false);
+  node.learnKind('10.96.0.1', 80, 'external');
+  assert.deepEqual([node.count('tcp_open_total'), node.count('tcp_open_connections')], [1, 0]);
+  assert.equal(node.count('tcp_close_total', { errno: 'reset-by-client' }), 1);
+});
+
+test('a server of this node that the network shuts off is refused, one that nobody has told of is waited for', (t) => {
+  const node = new TestPolicy(t);
+  node.setCredentials();
+  const local = endpoint({ address: '10.0.0.8', localPod: 4 });
+  node.learn('10.96.0.1', 80, local);
+  assert.deepEqual(node.connect(outbound), held);
+  node.answerProbes('failed');
+  assert.deepEqual(node.resumed(), [[1, refused]]);
+  assert.deepEqual(node.refused(), { 'network-policy': 1 });
+  node.learn('10.96.0.1', 80, { ...local, localPod: 5 });
+  assert.deepEqual(node.connect({ ...outbound, id: 2 }), held, 'nobody has told of that pod');
+});
+
 test('of a flood that waits, what is more than 4,096 is refused', (t) => {
   const node = new TestPolicy(t);
   const dial = (id: number): TestDecision =>
