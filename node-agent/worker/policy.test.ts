@@ -368,12 +368,19 @@ test('no meshed endpoint is ever dialled in plaintext, nor one of which nobody k
 type Step =
   | { readonly kind: 'in'; readonly source: number; readonly detected: number; readonly port: number }
   | { readonly kind: 'out'; readonly destination: number }
-  | { readonly kind: 'tell'; readonly address: string; readonly port: number; readonly meshed: (boolean | undefined)[] }
+  | {
+      readonly kind: 'tell';
+      readonly address: string;
+      readonly port: number;
+      readonly meshed: (boolean | undefined)[];
+      readonly localPod: number;
+    }
   | { readonly kind: 'tell-kind'; readonly destination: number; readonly outside: boolean }
   | { readonly kind: 'forget'; readonly destination: number }
   | { readonly kind: 'credentials' }
   | { readonly kind: 'no-credentials' }
   | { readonly kind: 'end'; readonly which: number }
+  | { readonly kind: 'probed'; readonly passed: boolean }
   | { readonly kind: 'tick'; readonly ms: number };
 
 const last = fc.nat(3);
@@ -385,17 +392,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     address: last.map((one) => `10.96.0.${one}`),
     port: fc.constant(80),
     meshed: fc.array(meshedState, { maxLength: 3 }),
+    localPod: fc.constantFrom(0, 4),
   }),
   fc.record({
     kind: fc.constant('tell'),
     address: last.map((one) => `10.0.1.${one}`),
     port: fc.constant(0),
     meshed: fc.array(meshedState, { minLength: 1, maxLength: 1 }),
+    localPod: fc.constant(0),
   }),
   fc.record({ kind: fc.constant('tell-kind'), destination: last, outside: fc.boolean() }),
   fc.record({ kind: fc.constant('forget'), destination: last }),
   fc.constantFrom({ kind: 'credentials' } as const, { kind: 'no-credentials' } as const),
   fc.record({ kind: fc.constant('end'), which: fc.nat() }),
+  fc.record({ kind: fc.constant('probed'), passed: fc.boolean() }),
   fc.record({ kind: fc.constant('tick'), ms: fc.constantFrom(1, 500, 1000) }),
 );
 
@@ -431,12 +441,17 @@ test('whatever happens, each connection is decided once and each that was opened
           connect({ ...inbound, id, detected, local: ['10.0.0.7', port], remote: [`10.0.1.${source}`, 40000] });
         } else if (one.kind === 'out') connect({ ...outbound, id, local: [`10.96.0.${one.destination}`, 80] });
         else if (one.kind === 'tell')
-          node.learn(one.address, one.port, ...one.meshed.map((meshed) => endpoint({ meshed })));
+          node.learn(
+            one.address,
+            one.port,
+            ...one.meshed.map((meshed) => endpoint({ meshed, localPod: one.localPod })),
+          );
         else if (one.kind === 'tell-kind')
           node.learnKind(`10.96.0.${one.destination}`, 80, one.outside ? 'external' : 'unknown');
         else if (one.kind === 'forget') node.policy.forget(`10.96.0.${one.destination}`, 80);
         else if (one.kind === 'credentials') node.setCredentials();
         else if (one.kind === 'no-credentials') node.policy.forgetCredentials('web.shop.mesh');
+        else if (one.kind === 'probed') node.answerProbes(one.passed ? 'passed' : 'failed');
         else if (one.kind === 'tick') t.mock.timers.tick(one.ms);
         else if (alive.size > 0) end([...alive.keys()][one.which % alive.size] ?? 0);
         for (const [resumed, decision] of node.resumed()) {
