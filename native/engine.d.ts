@@ -145,6 +145,8 @@ export interface Engine {
    * @throws when a certificate or the key cannot be read, or do not belong together
    */
   setCredentials(identity: number, credentials: Credentials): void;
+  /** Nobody is shown them any more; open connections keep them. */
+  forgetCredentials(identity: number): void;
   /** Of 80 random bytes each. The first one encrypts session tickets, all decrypt. */
   setTicketKeys(keys: readonly Uint8Array[]): void;
   /** @returns the name of a number that intern() or a record gave */

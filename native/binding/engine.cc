@@ -99,6 +99,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     Nan::SetMethod(object, "intern", Intern);
     Nan::SetMethod(object, "nameOf", NameOf);
     Nan::SetMethod(object, "setCredentials", SetCredentials);
+    Nan::SetMethod(object, "forgetCredentials", ForgetCredentials);
     Nan::SetMethod(object, "setTicketKeys", SetTicketKeys);
     Nan::SetMethod(object, "serverName", ServerName);
     Nan::SetMethod(object, "resume", Resume);
@@ -275,6 +276,11 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
       OPENSSL_cleanse(identity.key.data(), identity.key.size());
       if (error != core::tls::ContextError::kNone) throw std::invalid_argument(Explain(error));
     });
+  }
+
+  // forgetCredentials(identity: number): void
+  static NAN_METHOD(ForgetCredentials) {
+    Guarded([&] { Self(info).Open().ForgetCredentials(Nan::To<uint32_t>(info[0]).FromMaybe(0)); });
   }
 
   // setTicketKeys(keys: Uint8Array[]): void

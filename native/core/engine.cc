@@ -211,16 +211,25 @@ tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity&
   auto context = tls::Context::Make(credentials, options, error);
   if (!context) return error;
   credentials_[identity] = std::move(context);
-  // Open tunnels go on with what they have; whoever comes now is shown the new ones.
+  RetireTunnels(identity);
+  return tls::ContextError::kNone;
+}
+
+void Engine::ForgetCredentials(uint32_t identity) {
+  credentials_.erase(identity);
+  RetireTunnels(identity);
+}
+
+// Their streams go on; whoever comes now is shown what is known now.
+void Engine::RetireTunnels(uint32_t credentials) {
   for (auto entry = tunnel_pool_.begin(); entry != tunnel_pool_.end();) {
-    if (entry->first.credentials != identity) {
+    if (entry->first.credentials != credentials) {
       ++entry;
       continue;
     }
     entry->second->Retire();
     entry = tunnel_pool_.erase(entry);
   }
-  return tls::ContextError::kNone;
 }
 
 void Engine::CloseTunnels() {

@@ -82,6 +82,8 @@ class Engine final : private BrokerEvents,
   void CloseTunnels();
   // What is shown as the identity of this number, for connections from now on.
   tls::ContextError SetCredentials(uint32_t identity, const tls::Identity& credentials);
+  // Nobody is shown them any more; what is open goes on.
+  void ForgetCredentials(uint32_t identity);
   void SetTicketKeys(std::vector<tls::TicketKey> keys) { ticket_keys_->Replace(std::move(keys)); }
   // Of the ClientHello that was classified last, whoever it asks for.
   const std::string& server_name() const { return server_name_; }
@@ -130,6 +132,7 @@ class Engine final : private BrokerEvents,
   }
   void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
+  void RetireTunnels(uint32_t credentials);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);

@@ -196,6 +196,27 @@ TEST("tunnel: new credentials are for new connections, open ones go on") {
   }
 }
 
+TEST("tunnel: credentials that are forgotten are for nobody, open connections go on") {
+  TwoNodes nodes;
+  const auto before = nodes.Pair();
+  CheckPasses(before);
+  nodes.client.WithEngine([&](core::Engine& engine) { engine.ForgetCredentials(nodes.client_number); });
+  const Descriptor refused = Connected(nodes.client.endpoint());
+  CHECK_EQUAL(ReadError(refused), ECONNRESET);
+  const Ended ended = nodes.client.EndedAt(0);
+  CHECK(ended.outcome.reason == CloseReason::kRefused);
+  CHECK_EQUAL(ended.outcome.error, static_cast<uint32_t>(ENOKEY));
+  CheckPasses(before);
+  nodes.client.WithEngine([&](core::Engine& engine) {
+    engine.ForgetCredentials(nodes.client_number);  // as often as one likes
+    engine.SetCredentials(nodes.client_number, nodes.authority.Issue(kClientName));
+  });
+  CheckPasses(nodes.Pair());
+  nodes.server.WithEngine([&](core::Engine& engine) { engine.ForgetCredentials(nodes.own_number); });
+  CheckPasses(nodes.Pair());  // over the tunnel that is there
+  CheckPasses(before);
+}
+
 TEST("tunnel: when the other agent is gone its connections are reset, and new ones get a new tunnel") {
   TwoNodes nodes;
   const auto pair = nodes.Pair();

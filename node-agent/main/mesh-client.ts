@@ -61,8 +61,9 @@ export class MeshClient {
         log.debug({ identity, notAfter }, 'certificate in force');
         tellWorkers(credentialsMessage(credentials));
       },
-      onRelease: () => {
+      onRelease: (identity) => {
         this.#saveSoon();
+        tellWorkers({ type: 'forget-credentials', identity });
       },
       onError: onProblem,
     });

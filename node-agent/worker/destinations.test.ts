@@ -72,6 +72,19 @@ test('a workload keeps its number, another pod at the same address has another',
   assert.equal(workload('uid-a'), first);
 });
 
+test('of pods that ever were so many are remembered, and no number is given twice', () => {
+  const destinations = newDestinations();
+  const numbers = new Set<unknown>();
+  for (let count = 0; count < 70_000; count++) {
+    const set = destinations.set(message('10.1.0.5', 80, [{ ...peer, uid: `uid-${count}` }]));
+    numbers.add(set.kind === 'endpoints' ? set.endpoints[0]?.workload : undefined);
+  }
+  assert.equal(numbers.size, 70_000);
+  const again = destinations.set(message('10.1.0.5', 80, [{ ...peer, uid: 'uid-0' }]));
+  assert.deepEqual(again, destinations.get(parseAddress('10.1.0.5'), 80));
+  assert.ok(again.kind === 'endpoints' && !numbers.has(again.endpoints[0]?.workload));
+});
+
 test('two keys are equal only where address and port are', () => {
   const address = fc.oneof(
     fc.ipV4(),

@@ -24,6 +24,9 @@ export type Destination =
 /** Numbers and strings are never equal, so both can be keys of one map; the number costs no allocation. */
 export type Key = number | string;
 
+/** Of pods that ever were: nobody tells when one is gone for good. */
+const maximumWorkloads = 65_536;
+
 /** What main has told of the addresses that this node's pods talk to. Each look-up is one of a map. */
 export class Destinations {
   readonly #intern: (name: string) => number;
@@ -68,6 +71,7 @@ export class Destinations {
   #numberOf(uid: string): number {
     const known = this.#workloads.get(uid);
     if (known !== undefined) return known;
+    if (this.#workloads.size >= maximumWorkloads) this.#workloads.clear(); // by another number it costs but a tunnel more
     this.#workloads.set(uid, ++this.#lastWorkload);
     return this.#lastWorkload;
   }

@@ -55,6 +55,8 @@ export type MessageToWorker =
   | DestinationMessage
   | { readonly type: 'forget-destination'; readonly address: string; readonly port: number }
   | CredentialsMessage
+  /** No pod of this node is that identity any more. */
+  | { readonly type: 'forget-credentials'; readonly identity: string }
   /** The first one encrypts session tickets, all decrypt. */
   | { readonly type: 'ticket-keys'; readonly keys: readonly Uint8Array[] }
   | { readonly type: 'pod-released'; readonly pod: number }

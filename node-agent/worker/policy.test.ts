@@ -140,6 +140,22 @@ test('inbound: TLS for the mesh waits for the name of the pod, then for its cert
   });
 });
 
+test('credentials that are forgotten are shown to nobody', (t) => {
+  const node = new TestPolicy(t);
+  node.setCredentials();
+  node.setCredentials('db.shop.mesh');
+  node.learn('10.96.0.1', 80, endpoint());
+  assert.deepEqual(node.connect({ ...outbound, id: 1 }), tunnelled);
+  node.policy.forgetCredentials('web.shop.mesh');
+  node.policy.forgetCredentials('of.nobody');
+  assert.deepEqual([...node.engine.credentials], [node.engine.intern('db.shop.mesh')]);
+  assert.deepEqual(node.connect({ ...outbound, id: 2 }), held);
+  assert.deepEqual(node.connect({ ...inbound, id: 3, detected: seen.tls }, 'web.shop.mesh'), held);
+  node.setCredentials();
+  const accepted = { action: 'acceptTls', credentials: 'web.shop.mesh' } as const;
+  assert.deepEqual(node.resumed(), [[2, tunnelled], [3, accepted]]); // prettier-ignore
+});
+
 test('outbound: where a connection goes, and how it is counted', (t) => {
   const remote = endpoint();
   const local = endpoint({ address: '10.0.0.8', localPod: 4 });
@@ -250,6 +266,28 @@ test('who waits too long is counted as unresolved, once, and is not resumed', (t
   );
 });
 
+test('what ends before it could be resumed was opened and has ended', (t) => {
+  const node = new TestPolicy(t);
+  node.connect(outbound);
+  t.mock.method(node.engine, 'resume', () => false);
+  node.learnKind('10.96.0.1', 80, 'external');
+  assert.deepEqual([node.count('tcp_open_total'), node.count('tcp_open_connections')], [1, 0]);
+  assert.equal(node.count('tcp_close_total', { errno: 'reset-by-client' }), 1);
+});
+
+test('a server of this node that the network shuts off is refused, one that nobody has told of is waited for', (t) => {
+  const node = new TestPolicy(t);
+  node.setCredentials();
+  const local = endpoint({ address: '10.0.0.8', localPod: 4 });
+  node.learn('10.96.0.1', 80, local);
+  assert.deepEqual(node.connect(outbound), held);
+  node.answerProbes('failed');
+  assert.deepEqual(node.resumed(), [[1, refused]]);
+  assert.deepEqual(node.refused(), { 'network-policy': 1 });
+  node.learn('10.96.0.1', 80, { ...local, localPod: 5 });
+  assert.deepEqual(node.connect({ ...outbound, id: 2 }), held, 'nobody has told of that pod');
+});
+
 test('of a flood that waits, what is more than 4,096 is refused', (t) => {
   const node = new TestPolicy(t);
   const dial = (id: number): TestDecision =>
@@ -330,11 +368,19 @@ test('no meshed endpoint is ever dialled in plaintext, nor one of which nobody k
 type Step =
   | { readonly kind: 'in'; readonly source: number; readonly detected: number; readonly port: number }
   | { readonly kind: 'out'; readonly destination: number }
-  | { readonly kind: 'tell'; readonly address: string; readonly port: number; readonly meshed: (boolean | undefined)[] }
+  | {
+      readonly kind: 'tell';
+      readonly address: string;
+      readonly port: number;
+      readonly meshed: (boolean | undefined)[];
+      readonly localPod: number;
+    }
   | { readonly kind: 'tell-kind'; readonly destination: number; readonly outside: boolean }
   | { readonly kind: 'forget'; readonly destination: number }
   | { readonly kind: 'credentials' }
+  | { readonly kind: 'no-credentials' }
   | { readonly kind: 'end'; readonly which: number }
+  | { readonly kind: 'probed'; readonly passed: boolean }
   | { readonly kind: 'tick'; readonly ms: number };
 
 const last = fc.nat(3);
@@ -346,17 +392,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     address: last.map((one) => `10.96.0.${one}`),
     port: fc.constant(80),
     meshed: fc.array(meshedState, { maxLength: 3 }),
+    localPod: fc.constantFrom(0, 4),
   }),
   fc.record({
     kind: fc.constant('tell'),
     address: last.map((one) => `10.0.1.${one}`),
     port: fc.constant(0),
     meshed: fc.array(meshedState, { minLength: 1, maxLength: 1 }),
+    localPod: fc.constant(0),
   }),
   fc.record({ kind: fc.constant('tell-kind'), destination: last, outside: fc.boolean() }),
   fc.record({ kind: fc.constant('forget'), destination: last }),
-  fc.constant({ kind: 'credentials' } as const),
+  fc.constantFrom({ kind: 'credentials' } as const, { kind: 'no-credentials' } as const),
   fc.record({ kind: fc.constant('end'), which: fc.nat() }),
+  fc.record({ kind: fc.constant('probed'), passed: fc.boolean() }),
   fc.record({ kind: fc.constant('tick'), ms: fc.constantFrom(1, 500, 1000) }),
 );
 
@@ -392,11 +441,17 @@ test('whatever happens, each connection is decided once and each that was opened
           connect({ ...inbound, id, detected, local: ['10.0.0.7', port], remote: [`10.0.1.${source}`, 40000] });
         } else if (one.kind === 'out') connect({ ...outbound, id, local: [`10.96.0.${one.destination}`, 80] });
         else if (one.kind === 'tell')
-          node.learn(one.address, one.port, ...one.meshed.map((meshed) => endpoint({ meshed })));
+          node.learn(
+            one.address,
+            one.port,
+            ...one.meshed.map((meshed) => endpoint({ meshed, localPod: one.localPod })),
+          );
         else if (one.kind === 'tell-kind')
           node.learnKind(`10.96.0.${one.destination}`, 80, one.outside ? 'external' : 'unknown');
         else if (one.kind === 'forget') node.policy.forget(`10.96.0.${one.destination}`, 80);
         else if (one.kind === 'credentials') node.setCredentials();
+        else if (one.kind === 'no-credentials') node.policy.forgetCredentials('web.shop.mesh');
+        else if (one.kind === 'probed') node.answerProbes(one.passed ? 'passed' : 'failed');
         else if (one.kind === 'tick') t.mock.timers.tick(one.ms);
         else if (alive.size > 0) end([...alive.keys()][one.which % alive.size] ?? 0);
         for (const [resumed, decision] of node.resumed()) {

@@ -118,6 +118,12 @@ export class Policy {
     this.#retry(credentialsKey(number));
   }
 
+  forgetCredentials(identity: string): void {
+    const { engine } = this.#with;
+    const number = engine.intern(identity);
+    if (this.#credentials.delete(number)) engine.forgetCredentials(number);
+  }
+
   /** Main has told who the pod is. */
   podDescribed(pod: number): void {
     this.#retry(podKey(pod));

@@ -9,7 +9,7 @@ export class FakeEngine implements Engine {
   closed = false;
   askedFor = '';
   readonly names: string[] = [];
-  readonly credentials: number[] = [];
+  readonly credentials = new Set<number>();
   /** Each with the words of its decision. */
   readonly resumed: number[][] = [];
   /** By number. */
@@ -40,6 +40,7 @@ export class FakeEngine implements Engine {
     return { connections: this.connections, accepted: 0, pipesInUse: 0, listeners: 0, socketsHeld: 0 };
   }
   intern(name: string): number {
+    if (this.closed) throw new Error('the engine is closed');
     const known = this.names.indexOf(name);
     return known < 0 ? this.names.push(name) : known + 1;
   }
@@ -47,7 +48,10 @@ export class FakeEngine implements Engine {
     return this.names[number - 1] ?? '';
   }
   setCredentials(identity: number): void {
-    this.credentials.push(identity);
+    this.credentials.add(identity);
+  }
+  forgetCredentials(identity: number): void {
+    this.credentials.delete(identity);
   }
   setTicketKeys(): void {
     return;

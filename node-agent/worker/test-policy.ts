@@ -1,6 +1,7 @@
 import type { TestContext } from 'node:test';
 
 import { formatAddress } from '../../mesh/address.ts';
+import type { ProbeResult } from '../../native/engine.d.ts';
 import { parseSeriesKey } from '../metrics/families.ts';
 import { readSeries, seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { ConnectionMetrics } from './connection-metrics.ts';
@@ -105,12 +106,17 @@ export class TestPolicy {
     return decision.action === 'hold' ? this.passProbes() : decision;
   }
 
-  /** What becomes of the connection that waits. */
-  passProbes(): TestDecision {
+  /** Of all probes that are under way, and of those to which that leads. */
+  answerProbes(result: ProbeResult): void {
     for (const probe of this.engine.probes.keys()) {
       this.engine.probes.delete(probe);
-      this.policy.probed(probe, 'passed');
+      this.policy.probed(probe, result);
     }
+  }
+
+  /** What becomes of the connection that waits. */
+  passProbes(): TestDecision {
+    this.answerProbes('passed');
     return this.resumed()[0]?.[1] ?? { action: 'hold' };
   }
 

@@ -9,6 +9,7 @@ import type { ConnectionReport, DestinationMessage, MessageToMain, WorkerOptions
 import { readMessageToMain } from './messages.ts';
 import type { TestConnection } from './test-connection.ts';
 import { FakeEngine } from './test-engine.ts';
+import { endpoint } from './test-policy.ts';
 import { Worker } from './worker.ts';
 
 const options: WorkerOptions = {
@@ -202,6 +203,17 @@ test("a released pod is not drained before the last of a tunnel's streams, nor w
   assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
 });
 
+test('a connection that waits keeps its released pod, and is forgotten when it ends', (t) => {
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  assert.equal(engine.connect(outbound)[0], 4);
+  worker.receive({ type: 'pod-released', pod: 1 });
+  assert.deepEqual(sent, [{ type: 'resolve', address: '10.0.0.8', port: 443 }]);
+  engine.end(outbound, { reason: 'connect-timeout' });
+  assert.deepEqual(sent.slice(1), [{ type: 'pod-drained', pod: 1 }]);
+  worker.receive(plainPeer);
+  assert.deepEqual(engine.resumed, []);
+});
+
 test(
   'drain: accepts for the grace period, lets connections finish, sends the last reports and exits',
   { timeout: 2000 },
@@ -233,6 +245,15 @@ test(
     assert.equal(engine.connections, 1);
   },
 );
+
+test('what main still tells a worker that is done is nothing to it', { timeout: 2000 }, async (t) => {
+  const { worker, exited } = setUp(t);
+  worker.drain(0);
+  await exited;
+  const ports = { opaquePorts: [], skippedPorts: [], skippedClients: [] };
+  worker.receive({ type: 'pod', pod: 2, namespace: 'shop', name: 'db', identity: 'db.shop', ...ports });
+  worker.receive({ ...plainPeer, destination: { kind: 'endpoints', endpoints: [endpoint()] } });
+});
 
 test('main does not believe what makes no sense', () => {
   for (const message of [

@@ -29,6 +29,7 @@ export class Worker {
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
   readonly #drain: Drain;
+  #closed = false;
 
   constructor(dependencies: WorkerDependencies) {
     this.#with = dependencies;
@@ -76,6 +77,7 @@ export class Worker {
       resolve: (address, port) => void send({ type: 'resolve', address, port }),
     });
     this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
+      this.#closed = true;
       this.#policy.close();
       engine.close();
       void this.#exit();
@@ -83,6 +85,7 @@ export class Worker {
   }
 
   receive(message: MessageToWorker): void {
+    if (this.#closed) return; // what main had sent before it knew
     switch (message.type) {
       case 'pod': {
         const { pod, namespace, name, identity, opaquePorts, skippedPorts, skippedClients } = message;
@@ -107,6 +110,9 @@ export class Worker {
         break;
       case 'credentials':
         this.#policy.setCredentials(message);
+        break;
+      case 'forget-credentials':
+        this.#policy.forgetCredentials(message.identity);
         break;
       case 'ticket-keys':
         this.#engine.setTicketKeys(message.keys);
