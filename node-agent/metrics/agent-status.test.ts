@@ -47,6 +47,7 @@ test('each reason is told', () => {
     ['no worker runs', { ...ready, workers: { wanted: 2, running: 0, restarts: 2 } }],
     ['WEFT-E306 the controller has not been reached yet', { ...ready, isDirectoryConnected: false, knowsMesh: false }],
     ['WEFT-E220 the clock is 90 s ahead', withIdentities({ clockError: skewed })],
+    ['WEFT-E220 the clock is 90 s ahead', { ...ready, isDirectoryConnected: false, directoryError: skewed }],
     ['web.shop.mesh has no certificate yet', withLeaf('waiting')],
     [
       'web.shop.mesh has no certificate yet: WEFT-E223 the controller gave no certificate',
