@@ -64,7 +64,8 @@ struct Identity {
   struct address peer_address;  // of the TCP connection that a stream came by
   uint32_t peer_name;           // who the peer has proven to be, or has to; 0: nobody
   uint32_t tunnel;              // of a stream: id of the connection that became its tunnel
-  uint32_t reserved[2];
+  uint32_t astray;              // of a stream: 1 where it asks for another place than its tunnel was dialled to
+  uint32_t reserved[1];
 };
 
 // Written by OnConnection.

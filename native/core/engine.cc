@@ -11,6 +11,12 @@ namespace {
 constexpr size_t kReceivedBytes = 64 * 1024;
 constexpr size_t kMostSessions = 4096;
 
+// A network policy that let the connection in has let it in there and nowhere else.
+bool WentTo(const Identity& connection, const Endpoint& destination) {
+  return connection.local_port == destination.port &&
+         memcmp(connection.local_address.bytes, destination.address.bytes, sizeof destination.address.bytes) == 0;
+}
+
 }  // namespace
 
 Engine::Pod::Pod(Engine& engine, uint32_t id)
@@ -155,6 +161,7 @@ void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
                           .peer_address = peer.address,
                           .peer_name = 0,
                           .tunnel = 0,
+                          .astray = 0,
                           .reserved = {}};
   Decide(identity, loop_.now_us(), std::move(socket));
 }
@@ -313,6 +320,7 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   accepted_++;
   Identity identity = tunnel.identity();
   identity.id = static_cast<uint32_t>(accepted_);
+  identity.astray = WentTo(identity, request.destination) ? 0 : 1;
   identity.family = FamilyOf(request.destination.address);
   identity.local_address = request.destination.address;
   identity.local_port = request.destination.port;
@@ -324,7 +332,7 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   record_.identity = identity;
   decisions_.OnConnection(record_);
   const Decision decision = record_.decision;
-  if (closed_ || decision.action != Action::kRelayToApp) {
+  if (closed_ || identity.astray != 0 || decision.action != Action::kRelayToApp) {
     connections_--;
     record_ = {};
     record_.identity = identity;

@@ -23,12 +23,6 @@ constexpr size_t kBytesPerOpening = 4096;
 
 int ErrnoOf(weft1::ErrorCode code) { return code == weft1::ErrorCode::kRefused ? ECONNREFUSED : ECONNRESET; }
 
-// A network policy that let the connection in has let it in there and nowhere else.
-bool WentTo(const Identity& connection, const Endpoint& destination) {
-  return connection.local_port == destination.port &&
-         memcmp(connection.local_address.bytes, destination.address.bytes, sizeof destination.address.bytes) == 0;
-}
-
 }  // namespace
 
 const tls::Protocols Tunnel::kProtocols = {"weft/1"};
@@ -205,7 +199,6 @@ void Tunnel::LinkFailed(const tls::Failure& failure) {
 void Tunnel::OnOpen(weft1::Stream& opened, const weft1::OpenRequest& request) {
   used_us_ = loop().now_us();
   opened_++;
-  if (!WentTo(identity_, request.destination)) return session_.Reset(opened, weft1::ErrorCode::kRefused);
   auto* stream = new Stream(*this, opened);
   PeerStreamEvents* const events = context_.owner.StreamOpened(*this, *stream, request);
   if (closed_) return;  // by the decision, and the stream with it

@@ -86,6 +86,9 @@ export class ConnectionRecord {
   get serverName(): number {
     return this.#words[7] ?? 0;
   }
+  get isAstray(): boolean {
+    return this.#words[22] !== 0;
+  }
   get peerName(): number {
     return this.#words[20] ?? 0;
   }

@@ -153,7 +153,10 @@ export class Policy {
   /** A stream of a peer's tunnel: the peer says where it comes from and goes to. */
   #decideStream(pod: WorkerPod): void {
     const { record } = this.#with;
-    const fault = refuseClaim(record, pod) ?? (guard(record, 'inbound', pod) && 'guard');
+    const fault =
+      (record.isAstray ? 'destination' : undefined) ??
+      refuseClaim(record, pod) ??
+      (guard(record, 'inbound', pod) && 'guard');
     if (fault === undefined) this.#relayToApp(this.#shown, pod, 'mutualTls');
     else this.#refuse('inbound', pod, fault);
   }
