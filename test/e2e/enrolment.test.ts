@@ -68,6 +68,7 @@ describe('enrolment', () => {
   });
 
   test('the object of a pod whose sandbox is deleted enrols nobody, though another pod has its address', async () => {
+    node.forgetAddresses();
     const gone = await node.addPod({ name: 'gone', namespace: 'shop' });
     await agent.enrolled('gone');
     await node.cni.del(gone.container);
