@@ -1,24 +1,18 @@
 /*
  * A TCP client and server for tests and benchmarks, with no more cost of its own than the calls it makes.
  *
-<<<<<<< HEAD
  *   tcpload serve PORTS
  *       echoes everything; prints "listening"
+ *   tcpload greet PORTS
+ *       says one byte first, then echoes
  *   tcpload churn HOST PORTS CONNECTIONS CONCURRENCY RATE
  *       connect, send 1 byte, read 1 byte, close; RATE per second, 0 = as fast as it goes
+ *   tcpload greeted HOST PORTS CONNECTIONS CONCURRENCY RATE
+ *       as churn, but says nothing: the server speaks first
  *   tcpload hold HOST PORTS CONNECTIONS
  *       opens them, proves each, prints "holding", keeps them until standard input ends, then proves each once more
  *
- * PORTS is one or, as 9000-9099, several, which connections take in turn. churn and hold print one JSON line:
-=======
- *   tcpload serve PORT                                    echoes everything; prints "listening"
- *   tcpload greet PORT                                    says one byte first, then echoes
- *   tcpload churn HOST PORT CONNECTIONS CONCURRENCY RATE  connect, send 1 byte, read 1 byte, close; RATE per second, 0
- * = as fast as it goes tcpload hold HOST PORT CONNECTIONS                    opens them, proves each, prints "holding",
- * keeps them until standard input ends, then proves each once more
- *   tcpload greeted HOST PORT CONNECTIONS CONCURRENCY RATE  as churn, but says nothing: the server speaks first
- * churn, greeted and hold print one JSON line:
->>>>>>> 066e3bcfbb505f180835033e072e3235d4713346
+ * PORTS is one or, as 9000-9099, several, which connections take in turn. churn, greeted and hold print one JSON line:
  * {"succeeded":…,"failed":…,"seconds":…,"errors":{"ECONNREFUSED":…}}; exit code 1 when any failed.
  */
 #define _GNU_SOURCE
@@ -308,34 +302,21 @@ int main(int argc, char **argv)
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-<<<<<<< HEAD
-	if (argc == 3 && strcmp(argv[1], "serve") == 0)
-		serve(argv[2]);
-	if (argc == 7 && strcmp(argv[1], "churn") == 0) {
-=======
 	server_speaks_first = argc > 1 && strncmp(argv[1], "greet", 5) == 0;
 	if (argc == 3 && (strcmp(argv[1], "serve") == 0 || strcmp(argv[1], "greet") == 0))
-		return serve(argv[2]);
+		serve(argv[2]);
 	if (argc == 7 && (strcmp(argv[1], "churn") == 0 || strcmp(argv[1], "greeted") == 0)) {
->>>>>>> 066e3bcfbb505f180835033e072e3235d4713346
 		double begin = now();
 
 		resolve(argv[2], argv[3]);
 		run(atol(argv[4]), atol(argv[5]), atof(argv[6]), true);
 		return report(begin);
 	}
-<<<<<<< HEAD
 	if (argc == 5 && strcmp(argv[1], "hold") == 0) {
 		resolve(argv[2], argv[3]);
 		return hold(atol(argv[4]));
 	}
-	fprintf(stderr, "usage: tcpload serve PORTS | churn HOST PORTS CONNECTIONS CONCURRENCY RATE | hold HOST PORTS "
-			"CONNECTIONS\n");
-=======
-	if (argc == 5 && strcmp(argv[1], "hold") == 0)
-		return hold(resolve(argv[2], argv[3]), atol(argv[4]));
-	fprintf(stderr, "usage: tcpload serve|greet PORT | churn|greeted HOST PORT CONNECTIONS CONCURRENCY RATE | hold "
-			"HOST PORT CONNECTIONS\n");
->>>>>>> 066e3bcfbb505f180835033e072e3235d4713346
+	fprintf(stderr, "usage: tcpload serve|greet PORTS | churn|greeted HOST PORTS CONNECTIONS CONCURRENCY RATE | hold "
+			"HOST PORTS CONNECTIONS\n");
 	return 2;
 }
