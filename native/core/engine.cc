@@ -39,7 +39,7 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
 }
 
 EngineStatistics Engine::statistics() const {
-  EngineStatistics statistics{connections_, accepted_, pipes_.in_use(), 0, 0};
+  EngineStatistics statistics{connections_, accepted_, pipes_.in_use(), 0, 0, open_tunnels_};
   for (const auto& [id, pod] : pods_) {
     if (pod->listener) statistics.listeners++;
     statistics.sockets_held += static_cast<uint32_t>(pod->ipv4.size() + pod->ipv6.size());
@@ -50,6 +50,7 @@ EngineStatistics Engine::statistics() const {
 void Engine::StopAccepting() {
   accepting_ = false;
   for (auto& [id, pod] : pods_) CloseListener(*pod);
+  tunnels_.ForEach([](Tunnel& tunnel) { tunnel.Retire(); });
 }
 
 // May be called by a decision, so by code of any object here: what is not needed any more is closed, and freed with the
@@ -87,6 +88,7 @@ void Engine::ForgetIfUnused(uint32_t id) {
 // After a reconnect the broker sends its listeners again: usually the same sockets by other descriptors.
 void Engine::BrokerListener(const broker::Listener& message, Descriptor socket) {
   if (!accepting_) return;
+  retired_pods_.erase(message.pod);
   auto& pod = pods_[message.pod];
   if (!pod) pod = std::make_unique<Pod>(*this, message.pod);
   Acceptor& acceptor = *this;
@@ -223,6 +225,20 @@ tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity&
   return tls::ContextError::kNone;
 }
 
+void Engine::RetireTunnels(uint32_t pod) {
+  retired_pods_.insert(pod);
+  tunnels_.ForEach([&](Tunnel& tunnel) {
+    if (tunnel.pod() == pod) tunnel.Retire();
+  });
+}
+
+Tunnel& Engine::MakeTunnel(uint32_t pod, weft1::Role role) {
+  auto* tunnel = new Tunnel(tunnel_context_, pod, role);
+  tunnels_.PushBack(*tunnel);
+  open_tunnels_++;
+  return *tunnel;
+}
+
 void Engine::CloseTunnels() {
   while (!tunnels_.empty()) tunnels_.front().Close(CloseReason::kShutdown, 0);
 }
@@ -239,17 +255,18 @@ void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Dec
   Tunnel*& pooled = tunnel_pool_[key];
   if (pooled != nullptr && pooled->TakesStreams()) return pooled->Open(*relay);
   if (pooled != nullptr) pooled->Retire();
-  auto* tunnel = new Tunnel(tunnel_context_, weft1::Role::kClient);
-  tunnels_.PushBack(*tunnel);
-  pooled = tunnel;
-  tunnel->Open(*relay);
-  tunnel->Connect(identity.pod, peer, credentials->second, std::string(names_.name(decision.expected_name)),
-                  decision.connect_timeout_ms);
+  Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kClient);
+  pooled = &tunnel;
+  tunnel.Open(*relay);
+  if (IsLeaving(identity.pod)) tunnel.Retire();
+  tunnel.Connect(peer, credentials->second, std::string(names_.name(decision.expected_name)),
+                 decision.connect_timeout_ms);
 }
 
 void Engine::TunnelClosed(Tunnel& tunnel) {
   std::erase_if(tunnel_pool_, [&](const auto& entry) { return entry.second == &tunnel; });
   tunnel.Link<Tunnel>::Unlink();
+  open_tunnels_--;
   loop_.Retire(std::unique_ptr<Tunnel>(&tunnel));
 }
 
@@ -279,14 +296,14 @@ void Engine::TlsEstablished(TlsConnection& connection) {
   if (is_agent) {
     identity.origin = Origin::kTunnel;
     identity.tunnel = identity.id;
-    auto* tunnel = new Tunnel(tunnel_context_, weft1::Role::kServer);
-    tunnels_.PushBack(*tunnel);
+    Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kServer);
     record_ = {};
     record_.identity = identity;
     record_.outcome.reason = CloseReason::kTunnel;
     connections_--;
     decisions_.OnClose(record_);
-    return tunnel->Serve(identity, std::move(link));
+    if (IsLeaving(identity.pod)) tunnel.Retire();
+    return tunnel.Serve(identity, std::move(link));
   }
   identity.origin = Origin::kTls;
   record_ = {};

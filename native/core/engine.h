@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "broker_client.h"
@@ -51,6 +52,7 @@ struct EngineStatistics {
   uint32_t pipes_in_use;
   uint32_t listeners;
   uint32_t sockets_held;
+  uint32_t tunnels;
 };
 
 class Engine final : private BrokerEvents,
@@ -78,6 +80,8 @@ class Engine final : private BrokerEvents,
   std::string_view NameOf(uint32_t number) const { return names_.name(number); }
   // With all their streams; connections without one go on.
   void CloseTunnels();
+  // Of a pod that leaves the mesh: no connection is opened over them any more, those that are open go on.
+  void RetireTunnels(uint32_t pod);
   // What is shown as the identity of this number, for connections from now on.
   tls::ContextError SetCredentials(uint32_t identity, const tls::Identity& credentials);
   void SetTicketKeys(std::vector<tls::TicketKey> keys) { ticket_keys_->Replace(std::move(keys)); }
@@ -127,6 +131,9 @@ class Engine final : private BrokerEvents,
     return stage;
   }
   void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
+  Tunnel& MakeTunnel(uint32_t pod, weft1::Role role);
+  // Tunnels that are made now are used once.
+  bool IsLeaving(uint32_t pod) const { return !accepting_ || retired_pods_.contains(pod); }
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
@@ -158,12 +165,14 @@ class Engine final : private BrokerEvents,
   std::unordered_map<uint32_t, std::shared_ptr<const tls::Context>> credentials_;
   TunnelPool tunnel_pool_;
   List<Tunnel, Tunnel> tunnels_;
+  std::unordered_set<uint32_t> retired_pods_;
   List<Probe, Probe> probes_;
   std::unordered_map<uint32_t, std::unique_ptr<Pod>> pods_;
   List<Connection, Connection> open_;
   std::unordered_map<uint32_t, Pending*> held_;
   BrokerClient broker_;
   uint32_t connections_ = 0;
+  uint32_t open_tunnels_ = 0;
   uint64_t accepted_ = 0;
   bool accepting_ = true;
   bool closed_ = false;

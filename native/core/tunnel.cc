@@ -13,6 +13,8 @@ constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
 // New policies of the network reach who is connected already by then.
 constexpr int64_t kMaxAgeUs = 30'000'000;
 constexpr int64_t kIdleUs = 20'000'000;
+// Only the opening side knows that no stream is on its way, so it has to be the first to end an idle tunnel.
+constexpr int64_t kServerIdleUs = 60'000'000;
 constexpr uint32_t kMostStreams = 200;
 // A stream that has moved so much is bulk: others shall not wait behind it.
 constexpr uint64_t kBulkBytes = 1024 * 1024;
@@ -68,8 +70,10 @@ class Tunnel::Stream final : public PeerStream {
   uint64_t moved_ = 0;
 };
 
-Tunnel::Tunnel(const TunnelContext& context, weft1::Role role)
+Tunnel::Tunnel(const TunnelContext& context, uint32_t pod, weft1::Role role)
     : context_(context),
+      pod_(pod),
+      role_(role),
       dial_(context.dial, *this),
       session_(role, {}, *this),
       born_us_(loop().now_us()),
@@ -77,13 +81,13 @@ Tunnel::Tunnel(const TunnelContext& context, weft1::Role role)
 
 Tunnel::~Tunnel() { Close(CloseReason::kShutdown, 0); }
 
-void Tunnel::Connect(uint32_t pod, const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
+void Tunnel::Connect(const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
                      const std::string& expected_name, uint32_t timeout_ms) {
   credentials_ = std::move(credentials);
   expected_name_ = expected_name;
   deadline_us_ = loop().now_us() + int64_t{timeout_ms != 0 ? timeout_ms : kDefaultConnectTimeoutMs} * 1000;
   loop().Schedule(*this, deadline_us_);
-  dial_.Start(pod, peer, nullptr);
+  dial_.Start(pod_, peer, nullptr);
 }
 
 void Tunnel::Dialed(Descriptor socket, bool watched) {
@@ -110,7 +114,7 @@ void Tunnel::GiveUpDeadPeer(int socket) {
 
 void Tunnel::Established() {
   established_ = true;
-  loop().Schedule(*this, loop().now_us() + kIdleUs);
+  loop().Schedule(*this, loop().now_us() + idle_us());
   loop().Defer(*this);
   while (!waiting_.empty() && !closed_) {
     StreamWaiter& waiter = waiting_.PopFront();
@@ -142,9 +146,12 @@ bool Tunnel::TakesStreams() const {
          session_.can_open() && loop().now_us() - born_us_ < kMaxAgeUs;
 }
 
+int64_t Tunnel::idle_us() const { return role_ == weft1::Role::kClient ? kIdleUs : kServerIdleUs; }
+
 void Tunnel::Retire() {
-  retired_ = true;
-  CloseIfUnused();
+  const bool was_retired = std::exchange(retired_, true);
+  if (role_ == weft1::Role::kClient) return CloseIfUnused();
+  if (!was_retired && !closed_) session_.AskToLeave();
 }
 
 void Tunnel::Readable() {
@@ -227,7 +234,7 @@ void Tunnel::OnReset(weft1::Stream& stream, weft1::ErrorCode code) {
   if (code == weft1::ErrorCode::kTooManyStreams) retired_ = true;
   gone->events->PeerReset(ErrnoOf(code));
   if (closed_) return;
-  loop().Schedule(*this, loop().now_us() + kIdleUs);
+  loop().Schedule(*this, loop().now_us() + idle_us());
 }
 
 void Tunnel::Ended(Stream* stream) {
@@ -238,7 +245,7 @@ void Tunnel::Ended(Stream* stream) {
 
 // Not at once: this may be called from inside of the session.
 void Tunnel::CloseIfUnused() {
-  if (retired_ && !closed_ && session_.open_streams() == 0 && waiting_.empty()) {
+  if (retired_ && role_ == weft1::Role::kClient && !closed_ && session_.open_streams() == 0 && waiting_.empty()) {
     loop().Schedule(*this, loop().now_us());
   }
 }
@@ -246,9 +253,9 @@ void Tunnel::CloseIfUnused() {
 void Tunnel::Expired() {
   if (!established_) return Close(CloseReason::kConnectTimeout, ETIMEDOUT);
   const bool unused = session_.open_streams() == 0 && waiting_.empty();
-  if (unused && (retired_ || loop().now_us() - used_us_ >= kIdleUs)) return Close(CloseReason::kFinished, 0);
+  if (unused && (retired_ || loop().now_us() - used_us_ >= idle_us())) return Close(CloseReason::kFinished, 0);
   session_.FreeMemory();
-  loop().Schedule(*this, loop().now_us() + kIdleUs);
+  loop().Schedule(*this, loop().now_us() + idle_us());
 }
 
 void Tunnel::Close(CloseReason reason, int error) {
