@@ -185,6 +185,31 @@ test('a released pod is told drained when its last connection has ended', (t) =>
   assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
 });
 
+test('a pod that leaves has a second for what is on its way, and then is drained; of one that is unknown nothing is left', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  worker.receive({ type: 'pod-released', pod: 1 });
+  worker.receive({ type: 'pod-released', pod: 2 });
+  assert.deepEqual(engine.retired, [1, 2]);
+  t.mock.timers.tick(999);
+  assert.deepEqual(sent, []);
+  assert.equal(engine.connect(inbound)[0], 3);
+  t.mock.timers.tick(1);
+  assert.deepEqual(sent, [{ type: 'pod-drained', pod: 2 }]);
+  engine.end(inbound, { reason: 'finished' });
+  assert.deepEqual(sent.slice(1), [{ type: 'pod-drained', pod: 1 }]);
+});
+
+test('drain: waits until peers have ended their tunnels', { timeout: 2000 }, async (t) => {
+  const { worker, engine, exited } = setUp(t);
+  engine.tunnels = 1;
+  worker.drain(0);
+  await delay(120);
+  assert.equal(engine.closed, false);
+  engine.tunnels = 0;
+  await exited;
+});
+
 test(
   'drain: accepts for the grace period, lets connections finish, sends the last reports and exits',
   { timeout: 2000 },
