@@ -129,6 +129,8 @@ export interface EngineStatistics {
   pipesInUse: number;
   listeners: number;
   socketsHeld: number;
+  /** Shared connections, of either end. */
+  tunnels: number;
 }
 
 /** DER: leaf first; PKCS #8; whom we trust. */
@@ -161,7 +163,9 @@ export interface Engine {
   revoke(connections: readonly number[]): void;
   /** Begins mutual TLS as a tunnel does, and ends it. The result comes by onProbe, never before this returns. */
   probe(probe: number, request: ProbeRequest): void;
-  /** Stops accepting. Open connections go on. */
+  /** Of a pod that leaves the mesh: no connection is opened over its tunnels any more, those that are open go on. */
+  retireTunnels(pod: number): void;
+  /** Stops accepting, also over tunnels, as soon as peers have heard. Open connections go on. */
   stopAccepting(): void;
   /** Resets every connection and releases everything. */
   close(): void;

@@ -105,6 +105,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     Nan::SetMethod(object, "resume", Resume);
     Nan::SetMethod(object, "revoke", Revoke);
     Nan::SetMethod(object, "probe", StartProbe);
+    Nan::SetMethod(object, "retireTunnels", RetireTunnels);
     Nan::SetMethod(object, "stopAccepting", StopAccepting);
     Nan::SetMethod(object, "close", Close);
     return object;
@@ -242,6 +243,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
       Set(result, "pipesInUse", Nan::New(statistics.pipes_in_use));
       Set(result, "listeners", Nan::New(statistics.listeners));
       Set(result, "socketsHeld", Nan::New(statistics.sockets_held));
+      Set(result, "tunnels", Nan::New(statistics.tunnels));
       info.GetReturnValue().Set(result);
     });
   }
@@ -334,6 +336,11 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
       memcpy(&request.peer.address, address.data(), sizeof request.peer.address);
       Self(info).Open().StartProbe(UnsignedValue(info[0], "probe"), request);
     });
+  }
+
+  // retireTunnels(pod: number): void
+  static NAN_METHOD(RetireTunnels) {
+    Guarded([&] { Self(info).Open().RetireTunnels(Nan::To<uint32_t>(info[0]).FromMaybe(0)); });
   }
 
   // stopAccepting(): void

@@ -45,7 +45,7 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
 }
 
 EngineStatistics Engine::statistics() const {
-  EngineStatistics statistics{connections_, accepted_, pipes_.in_use(), 0, 0};
+  EngineStatistics statistics{connections_, accepted_, pipes_.in_use(), 0, 0, open_tunnels_};
   for (const auto& [id, pod] : pods_) {
     if (pod->listener) statistics.listeners++;
     statistics.sockets_held += static_cast<uint32_t>(pod->ipv4.size() + pod->ipv6.size());
@@ -56,6 +56,7 @@ EngineStatistics Engine::statistics() const {
 void Engine::StopAccepting() {
   accepting_ = false;
   for (auto& [id, pod] : pods_) CloseListener(*pod);
+  tunnels_.ForEach([](Tunnel& tunnel) { tunnel.Retire(); });
 }
 
 // May be called by a decision, so by code of any object here: what is not needed any more is closed, and freed with the
@@ -93,6 +94,7 @@ void Engine::ForgetIfUnused(uint32_t id) {
 // After a reconnect the broker sends its listeners again: usually the same sockets by other descriptors.
 void Engine::BrokerListener(const broker::Listener& message, Descriptor socket) {
   if (!accepting_) return;
+  retired_pods_.erase(message.pod);
   auto& pod = pods_[message.pod];
   if (!pod) pod = std::make_unique<Pod>(*this, message.pod);
   Acceptor& acceptor = *this;
@@ -218,17 +220,17 @@ tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity&
   auto context = tls::Context::Make(credentials, options, error);
   if (!context) return error;
   credentials_[identity] = std::move(context);
-  RetireTunnels(identity);
+  RetireTunnelsOf(identity);
   return tls::ContextError::kNone;
 }
 
 void Engine::ForgetCredentials(uint32_t identity) {
   credentials_.erase(identity);
-  RetireTunnels(identity);
+  RetireTunnelsOf(identity);
 }
 
 // Their streams go on; whoever comes now is shown what is known now.
-void Engine::RetireTunnels(uint32_t credentials) {
+void Engine::RetireTunnelsOf(uint32_t credentials) {
   for (auto entry = tunnel_pool_.begin(); entry != tunnel_pool_.end();) {
     if (entry->first.credentials != credentials) {
       ++entry;
@@ -237,6 +239,20 @@ void Engine::RetireTunnels(uint32_t credentials) {
     entry->second->Retire();
     entry = tunnel_pool_.erase(entry);
   }
+}
+
+void Engine::RetireTunnels(uint32_t pod) {
+  retired_pods_.insert(pod);
+  tunnels_.ForEach([&](Tunnel& tunnel) {
+    if (tunnel.pod() == pod) tunnel.Retire();
+  });
+}
+
+Tunnel& Engine::MakeTunnel(uint32_t pod, weft1::Role role) {
+  auto* tunnel = new Tunnel(tunnel_context_, pod, role);
+  tunnels_.PushBack(*tunnel);
+  open_tunnels_++;
+  return *tunnel;
 }
 
 void Engine::CloseTunnels() {
@@ -255,17 +271,18 @@ void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Dec
   Tunnel*& pooled = tunnel_pool_[key];
   if (pooled != nullptr && pooled->TakesStreams()) return pooled->Open(*relay);
   if (pooled != nullptr) pooled->Retire();
-  auto* tunnel = new Tunnel(tunnel_context_, weft1::Role::kClient);
-  tunnels_.PushBack(*tunnel);
-  pooled = tunnel;
-  tunnel->Open(*relay);
-  tunnel->Connect(identity.pod, peer, credentials->second, std::string(names_.name(decision.expected_name)),
-                  decision.connect_timeout_ms);
+  Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kClient);
+  pooled = &tunnel;
+  tunnel.Open(*relay);
+  if (IsLeaving(identity.pod)) tunnel.Retire();
+  tunnel.Connect(peer, credentials->second, std::string(names_.name(decision.expected_name)),
+                 decision.connect_timeout_ms);
 }
 
 void Engine::TunnelClosed(Tunnel& tunnel) {
   std::erase_if(tunnel_pool_, [&](const auto& entry) { return entry.second == &tunnel; });
   tunnel.Link<Tunnel>::Unlink();
+  open_tunnels_--;
   loop_.Retire(std::unique_ptr<Tunnel>(&tunnel));
 }
 
@@ -295,14 +312,14 @@ void Engine::TlsEstablished(TlsConnection& connection) {
   if (is_agent) {
     identity.origin = Origin::kTunnel;
     identity.tunnel = identity.id;
-    auto* tunnel = new Tunnel(tunnel_context_, weft1::Role::kServer);
-    tunnels_.PushBack(*tunnel);
+    Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kServer);
     record_ = {};
     record_.identity = identity;
     record_.outcome.reason = CloseReason::kTunnel;
     connections_--;
     decisions_.OnClose(record_);
-    return tunnel->Serve(identity, std::move(link));
+    if (IsLeaving(identity.pod)) tunnel.Retire();
+    return tunnel.Serve(identity, std::move(link));
   }
   identity.origin = Origin::kTls;
   record_ = {};

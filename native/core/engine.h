@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "broker_client.h"
@@ -53,6 +54,7 @@ struct EngineStatistics {
   uint32_t pipes_in_use;
   uint32_t listeners;
   uint32_t sockets_held;
+  uint32_t tunnels;
 };
 
 class Engine final : private BrokerEvents,
@@ -80,6 +82,8 @@ class Engine final : private BrokerEvents,
   std::string_view NameOf(uint32_t number) const { return names_.name(number); }
   // With all their streams; connections without one go on.
   void CloseTunnels();
+  // Of a pod that leaves the mesh: no connection is opened over them any more, those that are open go on.
+  void RetireTunnels(uint32_t pod);
   // What is shown as the identity of this number, for connections from now on.
   tls::ContextError SetCredentials(uint32_t identity, const tls::Identity& credentials);
   // Nobody is shown them any more; what is open goes on.
@@ -131,8 +135,11 @@ class Engine final : private BrokerEvents,
     return stage;
   }
   void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
+  Tunnel& MakeTunnel(uint32_t pod, weft1::Role role);
+  // Tunnels that are made now are used once.
+  bool IsLeaving(uint32_t pod) const { return !accepting_ || retired_pods_.contains(pod); }
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
-  void RetireTunnels(uint32_t credentials);
+  void RetireTunnelsOf(uint32_t credentials);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);
@@ -163,12 +170,14 @@ class Engine final : private BrokerEvents,
   std::unordered_map<uint32_t, std::shared_ptr<const tls::Context>> credentials_;
   TunnelPool tunnel_pool_;
   List<Tunnel, Tunnel> tunnels_;
+  std::unordered_set<uint32_t> retired_pods_;
   List<Probe, Probe> probes_;
   std::unordered_map<uint32_t, std::unique_ptr<Pod>> pods_;
   List<Connection, Connection> open_;
   std::unordered_map<uint32_t, Pending*> held_;
   BrokerClient broker_;
   uint32_t connections_ = 0;
+  uint32_t open_tunnels_ = 0;
   uint64_t accepted_ = 0;
   bool accepting_ = true;
   bool closed_ = false;

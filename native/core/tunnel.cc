@@ -63,8 +63,10 @@ class Tunnel::Stream final : public PeerStream {
   uint64_t moved_ = 0;
 };
 
-Tunnel::Tunnel(const TunnelContext& context, weft1::Role role)
+Tunnel::Tunnel(const TunnelContext& context, uint32_t pod, weft1::Role role)
     : context_(context),
+      pod_(pod),
+      role_(role),
       dial_(context.dial, *this),
       session_(role, {}, *this),
       idle_us_(int64_t{context.idle_ms} * 1000 * (role == weft1::Role::kServer ? kIdleTimesOfServer : 1)),
@@ -73,13 +75,13 @@ Tunnel::Tunnel(const TunnelContext& context, weft1::Role role)
 
 Tunnel::~Tunnel() { Close(CloseReason::kShutdown, 0); }
 
-void Tunnel::Connect(uint32_t pod, const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
+void Tunnel::Connect(const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
                      const std::string& expected_name, uint32_t timeout_ms) {
   credentials_ = std::move(credentials);
   expected_name_ = expected_name;
   deadline_us_ = loop().now_us() + int64_t{timeout_ms != 0 ? timeout_ms : kDefaultConnectTimeoutMs} * 1000;
   loop().Schedule(*this, deadline_us_);
-  dial_.Start(pod, peer, nullptr);
+  dial_.Start(pod_, peer, nullptr);
 }
 
 void Tunnel::Dialed(Descriptor socket, bool watched) {
@@ -139,8 +141,9 @@ bool Tunnel::TakesStreams() const {
 }
 
 void Tunnel::Retire() {
-  retired_ = true;
-  CloseIfUnused();
+  const bool was_retired = std::exchange(retired_, true);
+  if (role_ == weft1::Role::kClient) return CloseIfUnused();
+  if (!was_retired && !closed_) session_.AskToLeave();
 }
 
 void Tunnel::Readable() {
@@ -233,7 +236,7 @@ void Tunnel::Ended(Stream* stream) {
 
 // Not at once: this may be called from inside of the session.
 void Tunnel::CloseIfUnused() {
-  if (retired_ && !closed_ && session_.open_streams() == 0 && waiting_.empty()) {
+  if (retired_ && role_ == weft1::Role::kClient && !closed_ && session_.open_streams() == 0 && waiting_.empty()) {
     loop().Schedule(*this, loop().now_us());
   }
 }

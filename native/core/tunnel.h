@@ -59,12 +59,13 @@ class Tunnel final : public Retired,
  public:
   static const tls::Protocols kProtocols;
 
-  Tunnel(const TunnelContext& context, weft1::Role role);
+  // Of the pod at this end.
+  Tunnel(const TunnelContext& context, uint32_t pod, weft1::Role role);
   ~Tunnel() override;
 
   // The opening side: dials from the pod; the peer must prove the name.
-  void Connect(uint32_t pod, const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
-               const std::string& expected_name, uint32_t timeout_ms);
+  void Connect(const Endpoint& peer, std::shared_ptr<const tls::Context> credentials, const std::string& expected_name,
+               uint32_t timeout_ms);
   // The accepting side: a TLS connection that has been established with ALPN weft/1.
   void Serve(const Identity& identity, std::unique_ptr<SecureLink> link);
 
@@ -72,12 +73,13 @@ class Tunnel final : public Retired,
   void Open(StreamWaiter& waiter);
   // It is neither too old nor too full, and carries no bulk.
   bool TakesStreams() const;
-  // Takes no more streams, and ends with the last one.
+  // The opening side opens no more streams, and ends the tunnel with the last one; the accepting side asks it to.
   void Retire();
   void Close(CloseReason reason, int error);
 
   // Of the accepting side: its TCP connection, and who is at the other end.
   const Identity& identity() const { return identity_; }
+  uint32_t pod() const { return pod_; }
 
  private:
   class Stream;
@@ -93,7 +95,7 @@ class Tunnel final : public Retired,
   void OnRoom(weft1::Stream& stream) override;
   void OnFin(weft1::Stream& stream) override;
   void OnReset(weft1::Stream& stream, weft1::ErrorCode code) override;
-  void OnGoAway() override { retired_ = true; }
+  void OnGoAway() override { Retire(); }
   void OnOutput() override { loop().Defer(*this); }
   void Run() override;
   void Expired() override;
@@ -106,6 +108,8 @@ class Tunnel final : public Retired,
   EventLoop& loop() const { return context_.dial.loop; }
 
   const TunnelContext& context_;
+  const uint32_t pod_;
+  const weft1::Role role_;
   Dial dial_;
   std::unique_ptr<SecureLink> link_;
   weft1::Session session_;

@@ -226,6 +226,34 @@ TEST("tunnel: when the other agent is gone its connections are reset, and new on
   CheckPasses(nodes.Pair());
 }
 
+TEST("tunnel: of a pod that leaves open connections go on, none is lost, and new ones get another tunnel") {
+  TwoNodes nodes;
+  const auto pair = nodes.Pair();
+  CheckPasses(pair);
+  nodes.server.WithEngine([](core::Engine& engine) { engine.RetireTunnels(kPod); });
+  // Some of these are opened before the client has heard.
+  for (int i = 0; i < 100; i++) CheckPasses(nodes.Pair());
+  CheckPasses(pair);
+  std::set<uint32_t> tunnels;
+  nodes.server.WithEngine([&](core::Engine&) {
+    for (const core::Identity& stream : nodes.origins) tunnels.insert(stream.tunnel);
+  });
+  CHECK(tunnels.size() > 1);
+}
+
+TEST("tunnel: an engine that stops accepting loses no connection, and its peer ends the tunnels with the last one") {
+  TwoNodes nodes;
+  {
+    const auto pair = nodes.Pair();
+    CheckPasses(pair);
+    nodes.server.WithEngine([](core::Engine& engine) { engine.StopAccepting(); });
+    CheckPasses(pair);
+    CHECK_EQUAL(nodes.server.statistics().tunnels, 1u);
+  }
+  EVENTUALLY(nodes.server.statistics().tunnels == 0);
+  CHECK_EQUAL(nodes.client.statistics().tunnels, 0u);
+}
+
 TEST("tunnel: 100 MB each way") {
   TwoNodes nodes;
   const auto pair = nodes.Pair();

@@ -93,8 +93,8 @@ export class Agent {
       clientsMap: capture.clientsMap,
       metrics,
       greetings: () => this.#greetings(),
-      onMessage: (message) => {
-        this.#onWorkerMessage(message);
+      onMessage: (message, worker) => {
+        this.#onWorkerMessage(message, worker);
       },
       log,
     });
@@ -299,7 +299,8 @@ export class Agent {
   }
 
   #greetings(): MessageToWorker[] {
-    return this.#mesh?.greetings() ?? [];
+    const leaving = this.#enrolment.leaving.map((pod): MessageToWorker => ({ type: 'pod-released', pod }));
+    return [...(this.#mesh?.greetings() ?? []), ...leaving];
   }
 
   #describe(pod: EnrolledPod): MessageToWorker {
@@ -307,7 +308,7 @@ export class Agent {
     return this.#mesh.link.describe(pod);
   }
 
-  #onWorkerMessage(message: MessageToMain): void {
+  #onWorkerMessage(message: MessageToMain, worker: number): void {
     switch (message.type) {
       case 'proof':
         this.#proof.arrived(message.pod, message.direction);
@@ -320,7 +321,7 @@ export class Agent {
         this.#mesh?.link.resolve(message.address, message.port);
         break;
       case 'pod-drained':
-        this.#enrolment.workerDrained(message.pod);
+        this.#enrolment.workerDrained(message.pod, worker);
     }
   }
 

@@ -143,9 +143,9 @@ export class Enrolment {
     return this.#with.proof.run(pod, await this.#portOf(pod));
   }
 
-  /** Open connections of the pod go on; their routes are taken out when the last has ended. */
+  /** Open connections of the pod go on, and so do those that no decision is taken on yet: until the last has ended workers get sockets of it. */
   release(pod: EnrolledPod): void {
-    const { native, capture, broker, pods, workers, tellWorkers } = this.#with;
+    const { native, capture, pods, workers, tellWorkers } = this.#with;
     const netns = this.#tryOpenNetns(pod);
     if (netns === undefined) {
       capture.forget(pod.cookie);
@@ -156,18 +156,19 @@ export class Enrolment {
         native.closeDescriptor(netns);
       }
     }
-    broker().removePod(pod.id);
     pods.delete(pod.uid);
     this.#ports.delete(pod.id);
-    this.#leaving.set(pod.id, { pod, workersLeft: workers });
+    this.#leaving.set(pod.id, { pod, workersLeft: new Set(Array(workers).keys()) });
     tellWorkers({ type: 'pod-released', pod: pod.id });
   }
 
   /** A worker has ended its last connection of a pod that left. After the last worker the pod's routes go, and its id is free. */
-  workerDrained(id: number): void {
+  workerDrained(id: number, worker: number): void {
     const leaving = this.#leaving.get(id);
-    if (leaving === undefined || --leaving.workersLeft > 0) return;
+    leaving?.workersLeft.delete(worker);
+    if (leaving === undefined || leaving.workersLeft.size > 0) return;
     this.#leaving.delete(id);
+    this.#with.broker().removePod(id);
     this.#usedIds.delete(id);
     const netns = this.#tryOpenNetns(leaving.pod);
     if (netns === undefined) return;
@@ -180,7 +181,12 @@ export class Enrolment {
     }
   }
 
-  readonly #leaving = new Map<number, { readonly pod: EnrolledPod; workersLeft: number }>();
+  /** Ids of pods that were released and have connections still. */
+  get leaving(): number[] {
+    return [...this.#leaving.keys()];
+  }
+
+  readonly #leaving = new Map<number, { readonly pod: EnrolledPod; readonly workersLeft: Set<number> }>();
 
   readonly #ports = new Map<number, Promise<number>>();
 

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import type { Destination } from '../../mesh/destination.ts';
 import { includesPort } from '../../mesh/opaque-ports.ts';
 import type { Endpoint } from '../../mesh/service.ts';
@@ -6,6 +8,9 @@ import type { OwnWorkload, WorkloadFacts } from '../../mesh/workload.ts';
 import type { DestinationMessage, EndpointMessage, MessageToWorker } from '../worker/messages.ts';
 import type { DirectoryClient } from './directory/directory-client.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
+
+/** Agents acknowledge when they have passed the news on to their workers, which read it in their next turn. */
+const workersHearMs = 250;
 
 export interface MeshLinkDependencies {
   readonly nodeName: string;
@@ -91,6 +96,7 @@ export class MeshLink {
     if (!this.#announced.delete(pod.uid)) return;
     this.#with.tellWorkers(this.#announcement(pod));
     await this.#with.directory.leave(pod.uid);
+    await delay(workersHearMs);
   }
 
   /** Its capture has ended. */

@@ -19,7 +19,7 @@ export interface SupervisorOptions {
   readonly metrics: readonly number[];
   /** What a successor must be told before anything else. */
   readonly greetings: () => readonly MessageToWorker[];
-  readonly onMessage: (message: MessageToMain) => void;
+  readonly onMessage: (message: MessageToMain, worker: number) => void;
   readonly log: Logger;
   /** Script of a worker; tests give another. */
   readonly script?: string;
@@ -132,7 +132,7 @@ export class WorkerSupervisor {
     const read = readMessageToMain(message);
     if (read === undefined)
       this.#options.log.warn({ worker: slot.number }, 'worker sent a message that makes no sense');
-    else this.#options.onMessage(read);
+    else this.#options.onMessage(read, slot.number);
   }
 
   #onEnd(slot: Slot, how: object): void {

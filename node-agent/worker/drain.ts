@@ -35,7 +35,9 @@ export class Drain {
     this.#engine.stopAccepting();
     const deadline = this.#timeoutMs === 0 ? Infinity : performance.now() + this.#timeoutMs;
     const check = setInterval(() => {
-      if (this.#engine.statistics().connections > 0 && performance.now() < deadline) return;
+      const { connections, tunnels } = this.#engine.statistics();
+      // Peers end tunnels: one that has not heard yet may be opening a stream.
+      if (connections + tunnels > 0 && performance.now() < deadline) return;
       clearInterval(check);
       this.#onDone();
     }, idleCheckMs);

@@ -12,7 +12,8 @@ export const detections = { nothing: 0, plaintext: 1, timeout: 2, tls: 3, invali
  * 'terminate' the mesh's TLS; 'relay' as it is; 'downgrade': refused, as a meshed source must not come in plaintext; 'wrong-name': TLS
  * for somebody of the mesh who is not here.
  */
-export type InboundDecision = 'wait' | 'wait-identity' | 'detect' | 'terminate' | 'relay' | 'downgrade' | 'wrong-name';
+export type InboundDecision =
+  'wait' | 'wait-identity' | 'detect' | 'detect-briefly' | 'terminate' | 'relay' | 'downgrade' | 'wrong-name';
 
 export interface InboundConnection extends Connection {
   readonly id: number;
@@ -43,8 +44,9 @@ export function decideInbound(
   const meshed = isMeshed(source);
   if (meshed === undefined) return 'wait';
   if (!meshed) return 'relay';
-  if (detected === detections.nothing) return 'detect'; // an opaque port: a meshed source opens with a ClientHello
   const isKnown = pod.announcedAt !== undefined && now - pod.announcedAt >= joinGraceMs;
+  // An opaque port: a meshed source opens with a ClientHello, and one that has not heard of us may wait for the app to speak.
+  if (detected === detections.nothing) return isKnown ? 'detect' : 'detect-briefly';
   return isKnown ? 'downgrade' : 'relay';
 }
 

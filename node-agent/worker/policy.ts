@@ -23,6 +23,8 @@ const resolveTimeoutMs = 3000;
 const sourceTimeoutMs = 1000;
 /** As Linkerd's: whoever says nothing for so long waits for the server to speak. */
 const detectTimeoutMs = 10_000;
+/** Longer than it takes to send a ClientHello that was lost once more (RFC 6298 as Linux does it: from 200 ms on). */
+const briefDetectTimeoutMs = 500;
 
 /** RFC 8446, 6.2 */
 const unrecognizedName = 112;
@@ -290,6 +292,9 @@ export class Policy {
         return { key: podKey(pod.id) };
       case 'detect':
         record.detect(detectTimeoutMs);
+        break;
+      case 'detect-briefly':
+        record.detect(briefDetectTimeoutMs);
         break;
       case 'terminate':
         if (!this.#credentials.has(pod.identity)) return { key: credentialsKey(pod.identity) };

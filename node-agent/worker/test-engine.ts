@@ -5,6 +5,8 @@ import { writeConnection, writeOutcome } from './test-connection.ts';
 /** What the engine does, without sockets. */
 export class FakeEngine implements Engine {
   connections = 0;
+  tunnels = 0;
+  readonly retired: number[] = [];
   accepting = true;
   closed = false;
   askedFor = '';
@@ -37,7 +39,14 @@ export class FakeEngine implements Engine {
   }
 
   statistics(): EngineStatistics {
-    return { connections: this.connections, accepted: 0, pipesInUse: 0, listeners: 0, socketsHeld: 0 };
+    return {
+      connections: this.connections,
+      accepted: 0,
+      pipesInUse: 0,
+      listeners: 0,
+      socketsHeld: 0,
+      tunnels: this.tunnels,
+    };
   }
   intern(name: string): number {
     if (this.closed) throw new Error('the engine is closed');
@@ -68,6 +77,9 @@ export class FakeEngine implements Engine {
   }
   probe(probe: number, request: ProbeRequest): void {
     this.probes.set(probe, request);
+  }
+  retireTunnels(pod: number): void {
+    this.retired.push(pod);
   }
   stopAccepting(): void {
     this.accepting = false;

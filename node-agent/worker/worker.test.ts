@@ -187,6 +187,7 @@ test('a released pod is told drained when its last connection has ended', (t) =>
 });
 
 test("a released pod is not drained before the last of a tunnel's streams, nor while a connection is looked at", (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const { worker, engine, sent } = setUp(t, { logConnections: false });
   const stream = { ...inbound, origin: 1, detected: 3 };
   engine.connect({ ...inbound, id: 1 });
@@ -195,6 +196,7 @@ test("a released pod is not drained before the last of a tunnel's streams, nor w
   for (const id of [2, 3]) assert.equal(engine.connect({ ...stream, id })[0], 1);
   engine.end({ ...stream, id: 2 }, { reason: 'finished' });
   worker.receive({ type: 'pod-released', pod: 1 });
+  t.mock.timers.tick(1000);
   assert.deepEqual(sent, []);
   assert.equal(engine.connect({ ...stream, id: 4 })[0], 1);
   engine.end({ ...stream, id: 3 }, { reason: 'finished' });
@@ -204,14 +206,41 @@ test("a released pod is not drained before the last of a tunnel's streams, nor w
 });
 
 test('a connection that waits keeps its released pod, and is forgotten when it ends', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const { worker, engine, sent } = setUp(t, { logConnections: false });
   assert.equal(engine.connect(outbound)[0], 4);
   worker.receive({ type: 'pod-released', pod: 1 });
+  t.mock.timers.tick(1000);
   assert.deepEqual(sent, [{ type: 'resolve', address: '10.0.0.8', port: 443 }]);
   engine.end(outbound, { reason: 'connect-timeout' });
   assert.deepEqual(sent.slice(1), [{ type: 'pod-drained', pod: 1 }]);
   worker.receive(plainPeer);
   assert.deepEqual(engine.resumed, []);
+});
+
+test('a pod that leaves has a second for what is on its way, and then is drained; of one that is unknown nothing is left', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  worker.receive({ type: 'pod-released', pod: 1 });
+  worker.receive({ type: 'pod-released', pod: 2 });
+  assert.deepEqual(engine.retired, [1, 2]);
+  t.mock.timers.tick(999);
+  assert.deepEqual(sent, []);
+  assert.equal(engine.connect(inbound)[0], 3);
+  t.mock.timers.tick(1);
+  assert.deepEqual(sent, [{ type: 'pod-drained', pod: 2 }]);
+  engine.end(inbound, { reason: 'finished' });
+  assert.deepEqual(sent.slice(1), [{ type: 'pod-drained', pod: 1 }]);
+});
+
+test('drain: waits until peers have ended their tunnels', { timeout: 2000 }, async (t) => {
+  const { worker, engine, exited } = setUp(t);
+  engine.tunnels = 1;
+  worker.drain(0);
+  await delay(120);
+  assert.equal(engine.closed, false);
+  engine.tunnels = 0;
+  await exited;
 });
 
 test(

@@ -18,6 +18,9 @@ export interface WorkerDependencies {
   readonly exit: () => void;
 }
 
+/** What was on its way to a pod when it left the mesh still arrives: in the listener's queue, or as a stream of a peer's tunnel. */
+const releaseGraceMs = 1000;
+
 /** One worker: the engine shows it connections, its policy decides. Main may vanish at any time; that changes nothing here. */
 export class Worker {
   readonly #with: WorkerDependencies;
@@ -100,7 +103,12 @@ export class Worker {
         break;
       case 'pod-released':
         this.#proofs.forget(message.pod);
-        this.#release(message.pod);
+        this.#policy.podReleased(message.pod);
+        this.#engine.retireTunnels(message.pod);
+        setTimeout(() => {
+          if (this.#pods.get(message.pod) === undefined) this.#tellDrained(message.pod);
+          else this.#release(message.pod);
+        }, releaseGraceMs);
         break;
       case 'destination':
         this.#policy.learn(message);
@@ -169,6 +177,10 @@ export class Worker {
 
   #tellIfDrained(id: number): void {
     const pod = this.#pods.get(id);
-    if (pod !== undefined && this.#pods.forgetIfDrained(pod)) void this.#with.send({ type: 'pod-drained', pod: id });
+    if (pod !== undefined && this.#pods.forgetIfDrained(pod)) this.#tellDrained(id);
+  }
+
+  #tellDrained(pod: number): void {
+    void this.#with.send({ type: 'pod-drained', pod });
   }
 }

@@ -316,7 +316,7 @@ int main(int argc, char **argv)
 		resolve(argv[2], argv[3]);
 		return hold(atol(argv[4]));
 	}
-	fprintf(stderr, "usage: tcpload serve|greet PORTS | churn|greeted HOST PORTS CONNECTIONS CONCURRENCY RATE | hold HOST PORTS "
-			"CONNECTIONS\n");
+	fprintf(stderr, "usage: tcpload serve|greet PORTS | churn|greeted HOST PORTS CONNECTIONS CONCURRENCY RATE | hold "
+			"HOST PORTS CONNECTIONS\n");
 	return 2;
 }

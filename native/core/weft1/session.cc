@@ -90,6 +90,8 @@ void Session::GoAway() {
   WriteU32(Put(FrameType::kGoAway, 0, kGoAwayBytes), last_stream_);
 }
 
+void Session::AskToLeave() { WriteU32(Put(FrameType::kGoAway, 0, kGoAwayBytes), UINT32_MAX); }
+
 std::span<std::byte> Session::Reserve(Stream& stream) {
   if (stream.round_ != round_) {
     stream.round_ = round_;

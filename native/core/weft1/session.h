@@ -84,6 +84,8 @@ class Session {
   bool can_open() const;
   // Of a server: what is opened from now on is refused.
   void GoAway();
+  // Of a server: the peer is asked to open no more streams. Those that it opens before it has heard are served.
+  void AskToLeave();
 
   // Where data can be written to; empty: OnRoom() will tell. Nothing else of the session may be called before
   // Commit(), which may be of fewer bytes or none.

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { LabPod } from '../lab/pod.ts';
+import { churn, echo, greet, say, waitUntil } from './helpers.ts';
+import { LabMesh } from './mesh.ts';
+import { Wiretap } from './wiretap.ts';
+
+/** How often a pod joins or leaves; with WEFT_SOAK 200 times. */
+const changes = process.env['WEFT_SOAK'] === undefined ? 40 : 200;
+const greeting = { port: 3333, annotations: { 'config.linkerd.io/opaque-ports': '3333' } };
+const secret = 'both-are-meshed';
+
+describe('joining and leaving', () => {
+  let mesh: LabMesh;
+  let client: LabPod;
+  let server: LabPod;
+  let member: LabPod;
+  let outsider: LabPod;
+
+  before(async () => {
+    mesh = await LabMesh.up();
+    const { annotations } = greeting;
+    client = await mesh.addMeshed('a', 'client', 'web');
+    member = await mesh.addMeshed('a', 'member', 'member');
+    server = await mesh.addMeshed('b', 'server', 'api', annotations);
+    outsider = await mesh.lab.node('c').addPod({ name: 'outsider', namespace: 'plain' });
+    await echo(server, 9000);
+    await greet(server, greeting.port);
+    for (const pod of [client, member, outsider])
+      await pod.run(['sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 60999', 'net.ipv4.tcp_tw_reuse=1']);
+  });
+
+  after(async () => {
+    assert.deepEqual(await mesh.lab.down(), []);
+  });
+
+  /** Until it is told to stop; resolves to what failed, by who failed. */
+  async function load(signal: AbortSignal): Promise<{ succeeded: number; errors: Record<string, number> }> {
+    const sums = { succeeded: 0, errors: {} as Record<string, number> };
+    const again = async (pod: LabPod, port: number, how: 'churn' | 'greeted'): Promise<void> => {
+      while (!signal.aborted) {
+        const { succeeded, errors } = await churn(pod, server.ipv4, port, 100, 16, 50, how);
+        sums.succeeded += succeeded;
+        for (const [error, count] of Object.entries(errors)) {
+          const key = `${pod.spec.name} ${how} ${error}`;
+          sums.errors[key] = (sums.errors[key] ?? 0) + count;
+        }
+      }
+    };
+    await Promise.all(
+      [client, member, outsider].flatMap((pod) => [again(pod, 9000, 'churn'), again(pod, greeting.port, 'greeted')]),
+    );
+    return sums;
+  }
+
+  const nodeOf = (pod: LabPod): string => pod.node.name;
+  const count = (pod: LabPod, ending: string): number =>
+    mesh.agent(nodeOf(pod)).lines.filter((line) => line['pod'] === pod.spec.name && line.msg.endsWith(ending)).length;
+
+  /** Resolves when its agent has told it. */
+  async function change(pod: LabPod, to: 'joined' | 'left'): Promise<void> {
+    const ending = `${to} the mesh`;
+    const before = count(pod, ending);
+    mesh.lab.objects.setPod(pod, to === 'left' ? { labels: { 'weft.dev/mesh': 'disabled' } } : {});
+    await waitUntil(() => count(pod, ending) > before, 15_000, `${pod.spec.name} has ${to}: ${mesh.troubles()}`);
+  }
+
+  test(`${changes} times a pod joins or leaves under load: no connection fails, and in the end none is in plaintext`, async () => {
+    const stop = new AbortController();
+    const loaded = load(stop.signal);
+    try {
+      for (let done = 0; done < changes; done += 4) {
+        await change(server, 'left');
+        await change(client, 'left');
+        await change(server, 'joined');
+        await change(client, 'joined');
+        await delay(Math.random() * 300);
+      }
+    } finally {
+      stop.abort();
+    }
+    const { succeeded, errors } = await loaded;
+    assert.deepEqual(errors, {}, mesh.troubles());
+    assert.ok(succeeded > 1000, `only ${succeeded} connections`);
+
+    const wire = await Wiretap.onLink(mesh.lab.node('a'), 'meshed');
+    for (const pod of [client, member]) {
+      for (let times = 0; times < 10; times++) {
+        assert.equal((await say(pod, server.ipv4, 9000, secret)).answer, secret);
+        assert.equal((await say(pod, server.ipv4, greeting.port, '-')).answer, 'g');
+      }
+    }
+    await wire.stop();
+    assert.ok(wire.connections().length > 0);
+    assert.ok(!wire.saw(secret));
+  });
+});
