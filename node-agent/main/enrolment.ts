@@ -174,8 +174,9 @@ export class Enrolment {
     if (netns === undefined) return;
     const { native, capture, pods } = this.#with;
     try {
-      const hasJoinedAgain = pods.values().some((pod) => pod.cookie === leaving.pod.cookie);
-      if (!hasJoinedAgain) capture.cleanNamespace(netns);
+      // It may have joined again meanwhile, and even left again with connections of its own.
+      const others = [...pods.values(), ...[...this.#leaving.values()].map(({ pod }) => pod)];
+      if (!others.some(({ cookie }) => cookie === leaving.pod.cookie)) capture.cleanNamespace(netns);
     } finally {
       native.closeDescriptor(netns);
     }
