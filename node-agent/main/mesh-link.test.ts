@@ -126,6 +126,33 @@ class TestLink {
 
 const peer = { address: '10.1.0.5', port: 8080, identity: 'db.shop.mesh', uid: 'uid-db', localPod: 0 };
 
+test('of a source it is told how long ago it changed: once it is to be meshed, is, or is not any more', () => {
+  const test = new TestLink();
+  const told = (facts: WorkloadFacts): number | undefined => {
+    test.link.learn('10.1.0.5', 0, { kind: 'workload', workload: facts });
+    const [destination] = test.newDestinations();
+    assert.ok(destination?.kind === 'endpoints');
+    return destination.changedMs;
+  };
+  const settled = workload('db', { wanted: false, meshed: false });
+  assert.equal(told(settled), undefined);
+  assert.equal(told({ ...settled, opaquePorts: [[1, 2]] }), undefined);
+  for (const facts of [
+    { ...settled, wanted: true },
+    { ...settled, wanted: true, meshed: true },
+    { ...settled, wanted: false, meshed: true },
+    settled,
+  ]) {
+    const first = told(facts);
+    assert.ok(first !== undefined && first < 1000, JSON.stringify(facts));
+    assert.ok((told(facts) ?? -1) >= first, 'the same again is no change');
+  }
+  test.link.forget('10.1.0.5', 0);
+  assert.equal(test.news().length, 1);
+  assert.equal(told(workload('db')), undefined);
+  assert.ok(told(workload('heir', { meshed: undefined })) !== undefined);
+});
+
 test('what a worker asks for is told where the directory knows it, later where it does not', () => {
   const test = new TestLink();
   test.link.resolve('10.96.0.1', 80);

@@ -12,6 +12,9 @@ import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
 /** Agents acknowledge when they have passed the news on to their workers, which read it in their next turn. */
 const workersHearMs = 250;
 
+/** Later nobody asks when a source has changed. */
+const recentMs = 60_000;
+
 export interface MeshLinkDependencies {
   readonly nodeName: string;
   readonly pods: EnrolledPods;
@@ -28,6 +31,9 @@ export class MeshLink {
   readonly #told = new Map<string, { readonly address: string; readonly port: number; destination: Destination }>();
   /** Uids of pods that peers know as meshed, and when they were told. */
   readonly #announced = new Map<string, number>();
+
+  /** Of sources, by address: what they were last, and since when. */
+  readonly #sources = new Map<string, { readonly state: string; readonly since: number }>();
 
   constructor(dependencies: MeshLinkDependencies) {
     this.#with = dependencies;
@@ -66,11 +72,13 @@ export class MeshLink {
   /** News of the directory. */
   learn(address: string, port: number, destination: Destination): void {
     this.#told.set(addressKey(address, port), { address, port, destination });
+    if (port === 0) this.#noteSource(address, destination);
     this.#with.tellWorkers(this.#compile(address, port, destination));
   }
 
   forget(address: string, port: number): void {
     this.#told.delete(addressKey(address, port));
+    if (port === 0) this.#sources.delete(address);
     this.#with.tellWorkers({ type: 'forget-destination', address, port });
   }
 
@@ -127,7 +135,11 @@ export class MeshLink {
   #reachable(address: string, port: number, destination: Destination): DestinationMessage['destination'] {
     switch (destination.kind) {
       case 'workload':
-        return { kind: 'endpoints', endpoints: [this.#endpoint(address, port, destination.workload)] };
+        return {
+          kind: 'endpoints',
+          endpoints: [this.#endpoint(address, port, destination.workload)],
+          ...this.#changeOf(address, port),
+        };
       case 'service': {
         const endpoints = usable([...destination.endpoints.values()]);
         return {
@@ -138,6 +150,25 @@ export class MeshLink {
       default:
         return { kind: destination.kind };
     }
+  }
+
+  #noteSource(address: string, destination: Destination): void {
+    if (destination.kind !== 'workload') {
+      this.#sources.delete(address);
+      return;
+    }
+    const { uid, wanted, meshed = false } = destination.workload;
+    const state = `${uid} ${wanted} ${meshed}`;
+    const known = this.#sources.get(address);
+    if (known?.state === state) return;
+    const isChange = known !== undefined || wanted !== meshed;
+    this.#sources.set(address, { state, since: isChange ? performance.now() : -Infinity });
+  }
+
+  #changeOf(address: string, port: number): { changedMs?: number } {
+    const source = port === 0 ? this.#sources.get(address) : undefined;
+    const changedMs = performance.now() - (source?.since ?? -Infinity);
+    return changedMs < recentMs ? { changedMs } : {};
   }
 
   #endpoint(address: string, port: number, workload: WorkloadFacts | undefined): EndpointMessage {

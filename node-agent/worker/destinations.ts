@@ -19,7 +19,12 @@ export interface Endpoint {
 export type Destination =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'external' }
-  | { readonly kind: 'endpoints'; readonly endpoints: readonly Endpoint[] };
+  | {
+      readonly kind: 'endpoints';
+      readonly endpoints: readonly Endpoint[];
+      /** When it has begun or ceased to be meshed, or was to be (performance.now()); absent where that is long past. */
+      readonly changedAt?: number;
+    };
 
 /** Numbers and strings are never equal, so both can be keys of one map; the number costs no allocation. */
 export type Key = number | string;
@@ -45,16 +50,22 @@ export class Destinations {
   }
 
   set({ address, port, destination }: DestinationMessage): Destination {
-    const compiled: Destination =
-      destination.kind === 'endpoints'
-        ? { kind: 'endpoints', endpoints: destination.endpoints.map((endpoint) => this.#compile(endpoint)) }
-        : destination;
+    const compiled = this.#compileDestination(destination);
     this.#byKey.set(keyOf(parseAddress(address), port), compiled);
     return compiled;
   }
 
   forget(address: string, port: number): void {
     this.#byKey.delete(keyOf(parseAddress(address), port));
+  }
+
+  #compileDestination(destination: DestinationMessage['destination']): Destination {
+    if (destination.kind !== 'endpoints') return destination;
+    const { changedMs } = destination;
+    const endpoints = destination.endpoints.map((endpoint) => this.#compile(endpoint));
+    return changedMs === undefined
+      ? { kind: 'endpoints', endpoints }
+      : { kind: 'endpoints', endpoints, changedAt: performance.now() - changedMs };
   }
 
   #compile({ address, port, meshed, identity, uid, localPod }: EndpointMessage): Endpoint {

@@ -178,3 +178,19 @@ test("no claim of an address that is not the peer's is ever believed", () => {
     }),
   );
 });
+
+test('an opaque port: a source that has just begun or ceased to be meshed is looked at briefly, as its agent may speak TLS', () => {
+  const of = connection('nothing', '', opaque);
+  const cases: [number | undefined, InboundDecision][] = [
+    [now, 'detect-briefly'],
+    [now - 9_999, 'detect-briefly'],
+    [now - 10_000, 'relay'],
+    [undefined, 'relay'],
+  ];
+  for (const [changedAt, expected] of cases) {
+    const source = { ...sourceOf(false), ...(changedAt !== undefined && { changedAt }) };
+    assert.equal(decided(of, source), expected, `changed at ${changedAt}`);
+    assert.equal(decided(connection('timeout', '', opaque), source), 'relay');
+    assert.equal(decided(connection('tls', ours, opaque), source), 'terminate');
+  }
+});

@@ -43,11 +43,17 @@ export function decideInbound(
   if (detected === detections.nothing && !includesPort(pod.opaquePorts, connection.localPort)) return 'detect';
   const meshed = isMeshed(source);
   if (meshed === undefined) return 'wait';
-  if (!meshed) return 'relay';
+  // So it is while a source joins or leaves: its agent may speak TLS already, or still.
+  if (!meshed) return detected === detections.nothing && hasChanged(source, now) ? 'detect-briefly' : 'relay';
   const isKnown = pod.announcedAt !== undefined && now - pod.announcedAt >= joinGraceMs;
   // An opaque port: a meshed source opens with a ClientHello, and one that has not heard of us may wait for the app to speak.
   if (detected === detections.nothing) return isKnown ? 'detect' : 'detect-briefly';
   return isKnown ? 'downgrade' : 'relay';
+}
+
+/** As long as its agent and ours may not agree on whether it is meshed. */
+function hasChanged(source: Destination | undefined, now: number): boolean {
+  return source?.kind === 'endpoints' && source.changedAt !== undefined && now - source.changedAt < joinGraceMs;
 }
 
 function isMeshed(source: Destination | undefined): boolean | undefined {

@@ -13,7 +13,12 @@ export interface DestinationMessage {
   readonly destination:
     | { readonly kind: 'unknown' }
     | { readonly kind: 'external' }
-    | { readonly kind: 'endpoints'; readonly endpoints: readonly EndpointMessage[] };
+    | {
+        readonly kind: 'endpoints';
+        readonly endpoints: readonly EndpointMessage[];
+        /** Of a source that has begun or ceased to be meshed, or is to be: how long ago. Absent where that is long past. */
+        readonly changedMs?: number;
+      };
 }
 
 export interface EndpointMessage {

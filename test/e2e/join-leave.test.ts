@@ -50,8 +50,7 @@ describe('joining and leaving', () => {
       }
     };
     await Promise.all([
-      ...[client, member, outsider].map((pod) => again(pod, 9000, 'churn')),
-      ...[member, outsider].map((pod) => again(pod, greeting.port, 'greeted')),
+      ...[client, member, outsider].flatMap((pod) => [again(pod, 9000, 'churn'), again(pod, greeting.port, 'greeted')]),
     ]);
     return sums;
   }
@@ -94,7 +93,7 @@ describe('joining and leaving', () => {
       }
     }
     await wire.stop();
-    assert.ok(wire.connections().length > 0);
+    assert.ok(wire.bytes > 20 * secret.length, 'the connections are seen, though not what they say');
     assert.ok(!wire.saw(secret));
   });
 });

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { must } from '../lab/command.ts';
@@ -58,6 +58,11 @@ export class Wiretap {
   /** Whether the bytes were seen so far, each packet by itself. */
   saw(text: string): boolean {
     return readFileSync(this.#path).includes(text);
+  }
+
+  /** Of all packets seen so far. */
+  get bytes(): number {
+    return statSync(this.#path).size;
   }
 
   /** By SYN, without retransmissions. */
