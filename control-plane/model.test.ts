@@ -190,3 +190,20 @@ test('of two pods with one address the one that stays counts, then the younger',
   model.apply(upsert(pod('young', { createdAt: 2, deleting: true })));
   assert.equal(owner(), 'old');
 });
+
+test('a service of both families leads from each address to the endpoints of its family', () => {
+  const model = new Model(rules);
+  model.apply(
+    upsert(
+      { kind: 'Service', value: testService('a', ['10.96.0.1', 'fd00:96::1'], 80) },
+      { kind: 'EndpointSlice', value: testSlice('a', ['10.0.0.1', '10.0.0.2'], 'ipv4') },
+      { kind: 'EndpointSlice', value: testSlice('a', ['fd00::1'], 'ipv6') },
+    ),
+  );
+  const endpointsOf = (address: string): string[] => {
+    const found = look(model, address);
+    return found.kind === 'service' ? [...found.endpoints.values()].map((endpoint) => endpoint.address) : [];
+  };
+  assert.deepEqual(endpointsOf('10.96.0.1'), ['10.0.0.1', '10.0.0.2']);
+  assert.deepEqual(endpointsOf('fd00:96::1'), ['fd00::1']);
+});

@@ -3,7 +3,7 @@ import { isInNetwork, parseAddress } from './address.ts';
 import type { SourceEndpointSlice } from './objects.ts';
 import { includesPort } from './opaque-ports.ts';
 import type { Endpoint, Service } from './service.ts';
-import { compileEndpoints } from './service.ts';
+import { compileEndpoints, familyOf } from './service.ts';
 import type { PortRange } from './skips.ts';
 import type { Workload, WorkloadFacts } from './workload.ts';
 import { ownerOfAddress, sameFacts, samePorts } from './workload.ts';
@@ -48,7 +48,7 @@ export function lookUp(
   port: number,
 ): Destination {
   const service = view.serviceAt(address);
-  if (service !== undefined) return servicePort(view, service, port);
+  if (service !== undefined) return servicePort(view, service, address, port);
   const pods = [...view.podsAt(address)];
   const workload = ownerOfAddress(pods);
   if (workload !== undefined) return { kind: 'workload', workload };
@@ -56,7 +56,7 @@ export function lookUp(
   return { kind: isInside(clusterNetworks, parseAddress(address)) ? 'unknown' : 'external' };
 }
 
-function servicePort(view: MeshView, service: Service, port: number): Destination {
+function servicePort(view: MeshView, service: Service, address: string, port: number): Destination {
   const { namespace, name, opaquePorts } = service;
   const found = service.ports.find((one) => one.port === port);
   return {
@@ -71,7 +71,9 @@ function servicePort(view: MeshView, service: Service, port: number): Destinatio
     endpoints:
       found === undefined
         ? new Map()
-        : compileEndpoints(found.name, view.slicesOf(service), (address) => ownerOfAddress(view.podsAt(address))),
+        : compileEndpoints(found.name, familyOf(address), view.slicesOf(service), (endpoint) =>
+            ownerOfAddress(view.podsAt(endpoint)),
+          ),
   };
 }
 

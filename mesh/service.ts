@@ -47,11 +47,13 @@ export function compileService(service: SourceService): Service {
 }
 
 /**
- * The endpoints behind one port, by address and port. While an endpoint moves from one slice to another it is in both; then the slice
+ * The endpoints behind one port, by address and port, of the family by which the service was dialled, as with kube-proxy: an app may listen
+ * on one of them only. While an endpoint moves from one slice to another it is in both; then the slice
  * in which it is ready counts.
  */
 export function compileEndpoints(
   portName: string,
+  family: 4 | 6,
   slices: Iterable<SourceEndpointSlice>,
   workloadAt: (address: string) => WorkloadFacts | undefined,
 ): ReadonlyMap<string, Endpoint> {
@@ -61,7 +63,7 @@ export function compileEndpoints(
     if (port === undefined) continue;
     for (const { addresses, ready, serving, terminating, nodeName, zone } of slice.endpoints) {
       const [address] = addresses; // the API says that the others are the same endpoint and that nobody uses them
-      if (address === undefined) continue;
+      if (address === undefined || familyOf(address) !== family) continue;
       const key = addressKey(address, port);
       if (endpoints.get(key)?.ready === true) continue;
       const workload = workloadAt(address);
@@ -82,6 +84,10 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
     a.zone === b.zone &&
     sameFacts(a.workload, b.workload)
   );
+}
+
+export function familyOf(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4;
 }
 
 /** "10.0.0.1:80" or "[fd00::1]:80". */
