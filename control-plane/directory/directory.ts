@@ -191,15 +191,22 @@ export class Directory {
 
   #report(session: NodeSession, uid: string, meshed: boolean): void {
     const { node } = session;
-    if (meshed && this.#model.capturedBy(node).size >= this.#limits.workloadsPerNode) throw tooMany(node, 'workloads');
-    this.#departures.cancel(uid);
-    this.#model.report(node, uid, meshed);
-    if (meshed) return;
-    const workload = this.#model.workload(uid);
-    const believers = workload?.node === node ? this.#subscribersOf(workload) : [];
-    this.#departures.start(uid, this.#model.version, believers, (missingNodes) => {
+    const { workloadsPerNode } = this.#limits;
+    if (meshed && this.#model.capturedBy(node).size >= workloadsPerNode) throw tooMany(node, 'workloads');
+    if (!meshed && session.untoldLeft >= workloadsPerNode) throw tooMany(node, 'departures');
+    const left = (missingNodes: readonly string[]): void => {
       session.tellLeft(create(LeftSchema, { uid, missingNodes: [...missingNodes] }));
-    });
+    };
+    const workload = this.#model.workload(uid);
+    // Another node's is nothing to this one: not even that it is leaving.
+    const isForeign = workload !== undefined && workload.node !== node;
+    if (!isForeign) {
+      this.#departures.cancel(uid);
+      this.#model.report(node, uid, meshed);
+    }
+    if (meshed) return;
+    if (workload === undefined || isForeign) left([]);
+    else this.#departures.start(uid, this.#model.version, this.#subscribersOf(workload), left);
   }
 
   /** Nodes that have been told of the workload, its own among them where its pods talk to it. */

@@ -82,7 +82,11 @@ export class NodeSession {
     this.wakeup.call();
   }
 
-  /** At most one for each workload that left, and the agent has at most its own. */
+  /** How many the agent has not read yet. */
+  get untoldLeft(): number {
+    return this.#left.length;
+  }
+
   tellLeft(left: Left): void {
     this.#left.push(left);
     this.wakeup.call();

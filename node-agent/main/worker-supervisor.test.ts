@@ -11,18 +11,25 @@ import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
 import type { SupervisorOptions } from './worker-supervisor.ts';
 import { WorkerSupervisor } from './worker-supervisor.ts';
 
+const channelModule = JSON.stringify(new URL('../worker/channel.ts', import.meta.url).pathname);
+const connect = `
+const { Channel } = require(${channelModule});
+let onMessage = () => {};
+const socket = new (require('node:net').Socket)({ fd: 3 });
+const channel = Channel.toMain(socket, { onMessage: (message) => onMessage(message), onEnd: () => {} });
+`;
+
 /** Answers every message of main with one that tells its slot, the message's pod and the size of what descriptor 4 names. */
 const fakeWorker = `
 const { fstatSync } = require('node:fs');
-const { slot, clientsMap } = JSON.parse(process.argv[2]);
-process.on('message', (message) => {
+${connect}const { slot, clientsMap } = JSON.parse(process.argv[2]);
+onMessage = (message) => {
   if (message.type === 'pod-released') process.exit(7);
   const remotePort = clientsMap === -1 ? 0 : fstatSync(clientsMap).size;
-  process.send({ type: 'proof', pod: message.pod + slot, direction: 'inbound', remotePort });
-  if (message.type === 'forget-proof') process.send({ type: 'nonsense' });
-});
+  channel.send({ type: 'proof', pod: message.pod + slot, direction: 'inbound', remotePort });
+  if (message.type === 'forget-proof') channel.send({ type: 'nonsense' });
+};
 process.on('SIGTERM', () => process.exit(0));
-process.on('disconnect', () => {});
 setInterval(() => {}, 1000);`;
 
 interface Started {
@@ -134,8 +141,7 @@ test('abandoned workers go on and are not replaced; stopped ones end', async (t)
 });
 
 test('a worker that does not end is waited for until the deadline, and goes on', async (t) => {
-  const stubborn =
-    "process.on('SIGTERM', () => {}); process.send({ type: 'proof', pod: 1, direction: 'inbound', remotePort: 1 });";
+  const stubborn = `${connect}process.on('SIGTERM', () => {}); channel.send({ type: 'proof', pod: 1, direction: 'inbound', remotePort: 1 });`;
   const { supervisor, messages } = start(t, { count: 1 }, `${stubborn} setInterval(() => {}, 1000);`);
   await until(() => messages.length === 1, 'the worker does not start');
   const [pid = 0] = supervisor.pids();
@@ -153,4 +159,30 @@ test('a worker that cannot be made is tried again', async (t) => {
   await until(() => supervisor.counts().restarts >= 2, 'it is given up');
   process.execPath = execPath;
   await until(() => supervisor.counts().running === 1, 'it is not made once it can be');
+});
+
+test('a worker that writes what is no message, or one too long, is replaced, and main goes on', async (t) => {
+  const bytesThatAreNone = {
+    'no JSON': [0, 0, 0, 2, 0x7b, 0xff],
+    'a message of V8': [0, 0, 0, 3, 0xff, 0x0f, 0x6f],
+    'a message of no bytes': [0, 0, 0, 0],
+    'a message without end': [0xff, 0xff, 0xff, 0xff, 0x7b],
+  };
+  for (const [what, bytes] of Object.entries(bytesThatAreNone)) {
+    await t.test(what, async (inner) => {
+      const script = `${connect}socket.write(Buffer.from([${bytes.join()}])); setInterval(() => {}, 1000);`;
+      const { supervisor, messages, logged } = start(inner, { count: 1 }, script);
+      await until(() => supervisor.counts().restarts > 0, 'it goes on');
+      assert.deepEqual(logged.slice(0, 2), ['worker broke the channel; it is replaced', 'worker ended']);
+      assert.deepEqual(messages, []);
+    });
+  }
+});
+
+test("Node's own messages mean nothing to main", async (t) => {
+  const script = `${connect}channel.send({ cmd: 'NODE_HANDLE', type: 'nonsense' }); setInterval(() => {}, 1000);`;
+  const { supervisor, logged } = start(t, { count: 1 }, script);
+  await until(() => logged.length > 0, 'nothing comes');
+  assert.deepEqual(logged, ['worker sent a message that makes no sense']);
+  assert.equal(supervisor.counts().restarts, 0);
 });

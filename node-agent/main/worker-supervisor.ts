@@ -1,12 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 
 import type { Logger } from '../log.ts';
+import { Channel, channelDescriptor } from '../worker/channel.ts';
 import type { MessageToMain, MessageToWorker, WorkerOptions } from '../worker/messages.ts';
 import { readMessageToMain } from '../worker/messages.ts';
 import { RestartBackoff } from './worker-supervisor-backoff.ts';
 
-// After the standard ones and the IPC channel.
+// After the standard ones and the channel.
 const inheritedMap = 4;
 const inheritedMetrics = 5;
 
@@ -28,6 +30,7 @@ export interface SupervisorOptions {
 interface Slot {
   readonly number: number;
   child: ChildProcess | undefined;
+  channel: Channel | undefined;
   startedAt: number;
   readonly backoff: RestartBackoff;
   restart: NodeJS.Timeout | undefined;
@@ -45,6 +48,7 @@ export class WorkerSupervisor {
     this.#slots = Array.from({ length: options.count }, (_, number) => ({
       number,
       child: undefined,
+      channel: undefined,
       startedAt: 0,
       backoff: new RestartBackoff(),
       restart: undefined,
@@ -65,7 +69,7 @@ export class WorkerSupervisor {
   }
 
   broadcast(message: MessageToWorker): void {
-    for (const { child } of this.#slots) if (child?.connected === true) child.send(message, ignoreGone);
+    for (const { channel } of this.#slots) void channel?.send(message);
   }
 
   /** No more restarts; workers that are told so go on without this process. */
@@ -104,17 +108,13 @@ export class WorkerSupervisor {
         'ignore',
         'inherit',
         'inherit',
-        'ipc',
+        'pipe',
         clientsMap < 0 ? 'ignore' : clientsMap,
         metrics[slot.number] ?? 'ignore',
       ],
-      serialization: 'advanced',
       detached: true,
     });
     slot.startedAt = performance.now();
-    child.on('message', (message) => {
-      this.#onMessage(slot, message);
-    });
     // A process that was never made does not exit.
     child.on('error', (error) => {
       if (child.pid === undefined) this.#onEnd(slot, { error });
@@ -125,7 +125,17 @@ export class WorkerSupervisor {
     child.once('exit', (code, signal) => {
       this.#onEnd(slot, { code, signal });
     });
-    for (const message of greetings()) child.send(message, ignoreGone);
+    slot.channel = Channel.toWorker(child.stdio[channelDescriptor] as Socket, {
+      onMessage: (message) => {
+        this.#onMessage(slot, message);
+      },
+      onEnd: (error) => {
+        if (error === undefined) return;
+        this.#options.log.error({ error, worker: slot.number }, 'worker broke the channel; it is replaced');
+        child.kill('SIGKILL');
+      },
+    });
+    for (const message of greetings()) void slot.channel.send(message);
   }
 
   #onMessage(slot: Slot, message: unknown): void {
@@ -137,6 +147,7 @@ export class WorkerSupervisor {
 
   #onEnd(slot: Slot, how: object): void {
     slot.child = undefined;
+    slot.channel = undefined;
     if (this.#stopped) return;
     const restartInMs = slot.backoff.next(performance.now() - slot.startedAt);
     this.#restarts++;
@@ -145,9 +156,4 @@ export class WorkerSupervisor {
       this.#spawn(slot);
     }, restartInMs);
   }
-}
-
-/** A worker that is gone gets the greetings anew with its successor. */
-function ignoreGone(): void {
-  return;
 }

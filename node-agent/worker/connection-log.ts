@@ -2,10 +2,10 @@ import type { Address } from '../../mesh/address.ts';
 import { formatAddress, isIPv4 } from '../../mesh/address.ts';
 import type { ConnectionRecord } from './connection-record.ts';
 import type { ConnectionReport, Direction, SendToMain } from './messages.ts';
+import { maximumReports } from './messages.ts';
 import type { WorkerPod } from './pods.ts';
 
 const flushMs = 50;
-const capacity = 4096;
 
 /** Finished connections on their way to main, in batches. A main that is slow or away costs reports, never traffic or memory. */
 export class ConnectionLog {
@@ -21,7 +21,7 @@ export class ConnectionLog {
 
   add(record: ConnectionRecord, direction: Direction, pod: WorkerPod, peer: string): void {
     this.#flushSoon();
-    if (this.#reports.length >= capacity) {
+    if (this.#reports.length >= maximumReports) {
       this.#dropped++;
       return;
     }

@@ -3,12 +3,14 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { Channel, channelDescriptor } from './channel.ts';
 import type { WorkerOptions } from './messages.ts';
 import { capabilitiesIn } from './privileges.ts';
 
@@ -50,8 +52,7 @@ function startWorker(t: TestContext): ChildProcess {
   };
   const script = new URL('main.ts', import.meta.url).pathname;
   const child = spawn(process.execPath, [script, JSON.stringify(options)], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    serialization: 'advanced',
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     detached: true,
     env: { ...process.env, WEFT_ADDON: addon },
   });
@@ -65,8 +66,11 @@ function startWorker(t: TestContext): ChildProcess {
 test('a worker gives up its privileges, reports, outlives main and ends on SIGTERM', { timeout: 10_000 }, async (t) => {
   assert.equal(process.getuid?.(), 0, 'this test must run as root, or it proves nothing');
   const child = startWorker(t);
-  child.send({ type: 'expect-proof', pod: 1 });
-  const [message] = (await once(child, 'message')) as [unknown];
+  const { promise: first, resolve } = Promise.withResolvers<unknown>();
+  const socket = child.stdio[channelDescriptor] as Socket;
+  const channel = Channel.toWorker(socket, { onMessage: resolve, onEnd: () => undefined });
+  void channel.send({ type: 'expect-proof', pod: 1 });
+  const message = await first;
   assert.deepEqual(message, { type: 'proof', pod: 1, direction: 'outbound', remotePort: 40000 });
 
   const status = readFileSync(`/proc/${child.pid ?? 0}/status`, 'utf8');
@@ -75,7 +79,7 @@ test('a worker gives up its privileges, reports, outlives main and ends on SIGTE
   assert.match(status, /^Gid:\s2102\s2102\s2102\s2102$/m);
   assert.match(status, /^Groups:\s*$/m);
 
-  child.disconnect();
+  socket.destroy();
   await delay(200);
   assert.equal(child.exitCode, null, 'it must go on without main');
   const exit = once(child, 'exit');

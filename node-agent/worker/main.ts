@@ -1,5 +1,8 @@
+import { Socket } from 'node:net';
+
 import { loadNativeAddon } from '../main/native.ts';
-import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
+import { Channel, channelDescriptor } from './channel.ts';
+import type { MessageToWorker, WorkerOptions } from './messages.ts';
 import { dropPrivileges } from './privileges.ts';
 import { Worker } from './worker.ts';
 
@@ -11,25 +14,18 @@ native.forbidCoreDumps();
 // Everything is loaded: from here on this process parses what strangers send and needs nothing but its sockets.
 dropPrivileges(options.uid);
 
-/** Where main is gone the answer is false: Node calls back with an error, or is not called at all. */
-const send: SendToMain = (message) => {
-  if (!process.connected || process.send === undefined) return Promise.resolve(false);
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const onGone = (): void => resolve(false);
-  process.once('disconnect', onGone);
-  process.send(message, undefined, undefined, (error: Error | null) => resolve(error === null));
-  return promise.finally(() => process.off('disconnect', onGone));
-};
-
 const worker = new Worker({
   options,
   createEngine: (engineOptions) => native.createEngine(engineOptions),
   metricsMemory: native.mapSharedMemory(options.metricsMemory),
-  send,
+  send: (message) => channel.send(message),
   exit: () => process.exit(0),
 });
-process.on('message', (message) => {
-  worker.receive(message as MessageToWorker);
+const channel = Channel.toMain(new Socket({ fd: channelDescriptor, readable: true, writable: true }), {
+  onMessage: (message) => {
+    worker.receive(message as MessageToWorker);
+  },
+  onEnd: () => undefined, // main is gone, which changes nothing here
 });
 process.on('SIGTERM', () => {
   worker.drain(0);

@@ -95,6 +95,9 @@ export interface ConnectionReport {
   readonly durationMs: number;
 }
 
+/** In one message. */
+export const maximumReports = 4096;
+
 /** What main gives a worker, as JSON in its only argument. */
 export interface WorkerOptions {
   readonly slot: number;
@@ -133,9 +136,10 @@ export function readMessageToMain(message: unknown): MessageToMain | undefined {
         : undefined;
     case 'connections':
       return Array.isArray(message['connections']) &&
+        message['connections'].length <= maximumReports &&
         message['connections'].every(isReport) &&
         isCount(message['dropped'])
-        ? { type: 'connections', connections: message['connections'], dropped: message['dropped'] }
+        ? { type: 'connections', connections: message['connections'].map(onlyReported), dropped: message['dropped'] }
         : undefined;
     default:
       return undefined;
@@ -144,13 +148,21 @@ export function readMessageToMain(message: unknown): MessageToMain | undefined {
 
 const reportTexts = ['pod', 'client', 'destination', 'peer', 'reason'] as const;
 const reportNumbers = ['errno', 'bytesToUpstream', 'bytesToClient', 'durationMs'] as const;
+/** Above two names of Kubernetes with what is between them. */
+const maximumText = 600;
+
+/** They go to the log, where other fields would pass for main's own. */
+function onlyReported(report: ConnectionReport): ConnectionReport {
+  const names = ['direction', 'decision', ...reportTexts, ...reportNumbers] as const;
+  return Object.fromEntries(names.map((name) => [name, report[name]])) as unknown as ConnectionReport;
+}
 
 function isReport(value: unknown): value is ConnectionReport {
   return (
     isRecord(value) &&
     isDirection(value['direction']) &&
     (value['decision'] === 'relayed' || value['decision'] === 'refused') &&
-    reportTexts.every((name) => typeof value[name] === 'string') &&
+    reportTexts.every((name) => isText(value[name])) &&
     reportNumbers.every((name) => typeof value[name] === 'number')
   );
 }
@@ -161,6 +173,10 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function isDirection(value: unknown): value is Direction {
   return value === 'inbound' || value === 'outbound';
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value.length <= maximumText;
 }
 
 function isCount(value: unknown): value is number {

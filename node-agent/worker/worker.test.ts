@@ -284,6 +284,20 @@ test('what main still tells a worker that is done is nothing to it', { timeout: 
   worker.receive({ ...plainPeer, destination: { kind: 'endpoints', endpoints: [endpoint()] } });
 });
 
+const report = {
+  pod: 'shop/web',
+  direction: 'inbound',
+  client: '10.0.0.1:1',
+  destination: '10.0.0.7:80',
+  peer: '',
+  decision: 'relayed',
+  reason: 'finished',
+  errno: 0,
+  bytesToUpstream: 1,
+  bytesToClient: 2,
+  durationMs: 3,
+};
+
 test('main does not believe what makes no sense', () => {
   for (const message of [
     undefined,
@@ -297,7 +311,14 @@ test('main does not believe what makes no sense', () => {
     { type: 'connections', connections: {}, dropped: 0 },
     { type: 'connections', connections: [null], dropped: 0 },
     { type: 'connections', connections: [], dropped: NaN },
+    { type: 'connections', connections: [{ ...report, peer: 'x'.repeat(1000) }], dropped: 0 },
+    { type: 'connections', connections: Array.from({ length: 5000 }, () => report), dropped: 0 },
   ]) {
     assert.equal(readMessageToMain(message), undefined);
   }
+});
+
+test('what a worker adds to a report does not reach the log', () => {
+  const message = { type: 'connections', connections: [{ ...report, level: 60, msg: 'ready' }], dropped: 0 };
+  assert.deepEqual(readMessageToMain(message), { ...message, connections: [report] });
 });

@@ -79,6 +79,46 @@ test('an agent cannot make a workload of another node meshed', async (t) => {
   await until(() => agent.meshed('u-n1') === true && agent.meshed('u-n2') === false, 'only the own one is meshed');
 });
 
+test('an agent cannot break off the departure of a workload of another node', async (t) => {
+  const controller = await startController(t, { leaveMs: 400 });
+  controller.shop('n1', 'n2');
+  const [first, second] = [await startAgent(t, 'n1', controller.port), await startAgent(t, 'n2', controller.port)];
+  const believer = await startAgent(t, 'n3', controller.port);
+  believer.client.lookUp('10.96.0.1', 80);
+  first.client.joined('u-n1');
+  await until(() => believer.meshed('u-n1') === true, 'the workload is meshed');
+  await believer.stop();
+  const left = first.client.leave('u-n1');
+  await delay(100);
+  second.client.joined('u-n1');
+  assert.deepEqual(await left, ['n3'], 'its agent hears of the deadline all the same');
+  assert.deepEqual(await second.client.leave('u-n1'), []);
+});
+
+test('an agent that reports without end and reads nothing ends its own stream, at a bound', async (t) => {
+  const controller = await startController(t, { workloadsPerNode: 100 });
+  let reported = 0;
+  const requests = async function* (): AsyncGenerator<ConnectRequest> {
+    yield create(ConnectRequestSchema, { message: { case: 'hello', value: { node: 'n1' } } });
+    for (; reported < 100_000; reported++) {
+      const value = { uid: `stranger-${reported}`, meshed: false };
+      yield create(ConnectRequestSchema, { message: { case: 'report', value } });
+      if (reported % 100 === 0) await delay(0);
+    }
+    await delay(5000);
+  };
+  const responses = controller.directory.connect('n1', requests(), never);
+  assert.equal((await responses.next()).done, false);
+  await delay(200);
+  assert.ok(reported <= 200, `${reported} reports were taken`);
+  await assert.rejects(
+    async () => {
+      for (let i = 0; i < 1000; i++) await responses.next();
+    },
+    { code: 'WEFT-E303' },
+  );
+});
+
 test('a controller that comes back knows nothing, and nobody forgets who is meshed', async (t) => {
   const before = await new TestController().start();
   before.shop('n1', 'n2');

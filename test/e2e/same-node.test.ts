@@ -104,6 +104,26 @@ describe('two meshed pods of a node', () => {
     }
   });
 
+  test("an app that calls from an address that is not its pod's does not reach another pod as that client", async () => {
+    must('ip', '-n', client.netns, 'address', 'add', `${other.ipv4}/32`, 'dev', 'lo');
+    try {
+      for (const [claimed, address, port] of [
+        ['127.0.0.1', server.ipv4, 8080],
+        ['::1', server.ipv6, 8081],
+        [other.ipv4, server.ipv4, 8080],
+      ] as const) {
+        const script = `import socket
+s = socket.socket(socket.AF_INET6 if ":" in "${claimed}" else socket.AF_INET); s.settimeout(2); s.bind(("${claimed}", 0))
+try: s.connect(("${address}", ${port})); print(s.recv(1000))
+except OSError as error: print("refused", error)`;
+        const { stdout } = await client.run(['/usr/bin/python3', '-c', script]);
+        assert.ok(/^refused|^b''$/.test(stdout.trim()), `${claimed}: ${stdout}`);
+      }
+    } finally {
+      must('ip', '-n', client.netns, 'address', 'del', `${other.ipv4}/32`, 'dev', 'lo');
+    }
+  });
+
   test('bytes go straight to the app: the network carries none of them', async () => {
     const packets = await packetsTo(server, async () => {
       await say('a word between neighbours', client, server);
