@@ -38,7 +38,7 @@ const enrolmentsAtOnce = 8;
 const drainGraceMs = 3000; // longer than a handshake that was under way when the listeners were swapped
 const shutdownMs = 25_000; // Kubernetes kills a pod after 30 s, unless it is told another time
 const drainMarginMs = 2000;
-const firstNewsMs = 2000; // until then the CNI plugin answers by itself
+const firstNewsMs = 1000; // until then the CNI plugin answers by itself
 
 /** Where the build put what main starts and loads. */
 const brokerBinary = process.env['WEFT_BROKER'] ?? new URL('../../build/weft-broker', import.meta.url).pathname;
