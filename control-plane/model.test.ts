@@ -5,6 +5,7 @@ import fc from 'fast-check';
 
 import { parseNetwork } from '../mesh/address.ts';
 import { lookUp } from '../mesh/destination.ts';
+import type { OptedInNamespace } from '../mesh/namespace.ts';
 import type { SourceObject } from '../mesh/objects.ts';
 import { objectKey } from '../mesh/objects.ts';
 import { testNamespace, testPod, testService, testSlice } from '../mesh/objects-test.ts';
@@ -42,10 +43,15 @@ const podObject: fc.Arbitrary<SourceObject> = fc
 
 const anyObject: fc.Arbitrary<SourceObject> = fc.oneof(
   { weight: 4, arbitrary: podObject },
-  fc.record({ name: fc.constantFrom('shop', 'other'), enabled: fc.boolean() }).map(({ name, enabled }) => ({
-    kind: 'Namespace' as const,
-    value: testNamespace(name, { labels: { 'weft.dev/mesh': enabled ? 'enabled' : 'disabled' } }),
-  })),
+  fc
+    .record({ name: fc.constantFrom('shop', 'other'), enabled: fc.boolean(), skipped: fc.constantFrom('25', '26') })
+    .map(({ name, enabled, skipped }) => ({
+      kind: 'Namespace' as const,
+      value: testNamespace(name, {
+        labels: { 'weft.dev/mesh': enabled ? 'enabled' : 'disabled' },
+        annotations: { 'config.linkerd.io/skip-inbound-ports': skipped },
+      }),
+    })),
   fc
     .record({
       name: fc.constantFrom('a', 'b'),
@@ -98,7 +104,14 @@ test('after any changes the model is the one that is built from scratch, and eac
       const model = new Model(rules);
       const objects = new Map<string, SourceObject>();
       let touched = new Set<string>();
-      model.onChange((change) => (touched = new Set(change.addresses)));
+      const told = new Map<string, OptedInNamespace>();
+      model.onChange((change) => {
+        touched = new Set(change.addresses);
+        for (const [name, namespace] of change.namespaces) {
+          if (namespace === undefined) told.delete(name);
+          else told.set(name, namespace);
+        }
+      });
       for (const step of steps) {
         const before = new Map(addresses.map((address) => [address, [look(model, address), look(model, address, 81)]]));
         touched = new Set();
@@ -124,6 +137,10 @@ test('after any changes the model is the one that is built from scratch, and eac
         for (const port of [80, 81]) assert.deepEqual(look(model, address, port), look(scratch, address, port));
       }
       const byUid = (a: { uid: string }, b: { uid: string }): number => (a.uid < b.uid ? -1 : 1);
+      const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1);
+      const optedIn = [...scratch.optedInNamespaces()].sort(byName);
+      assert.deepEqual([...model.optedInNamespaces()].sort(byName), optedIn);
+      assert.deepEqual([...told.values()].sort(byName), optedIn);
       for (const node of nodes) {
         assert.deepEqual(model.workloadsOf(node).sort(byUid), scratch.workloadsOf(node).sort(byUid));
       }

@@ -1,5 +1,7 @@
 import type { MeshView } from '../mesh/destination.ts';
 import type { SourceEndpointSlice, SourceNamespace, SourceObject, SourcePod } from '../mesh/objects.ts';
+import type { OptedInNamespace } from '../mesh/namespace.ts';
+import { compileNamespace, sameNamespace } from '../mesh/namespace.ts';
 import { objectKey } from '../mesh/objects.ts';
 import type { Service } from '../mesh/service.ts';
 import { compileService } from '../mesh/service.ts';
@@ -18,17 +20,25 @@ export interface ModelChange {
   >;
   /** What they lead to may have changed. */
   readonly addresses: ReadonlySet<string>;
+  /** By name; undefined where it is not opted in any more. */
+  readonly namespaces: ReadonlyMap<string, OptedInNamespace | undefined>;
 }
 
 interface MutableChange {
   readonly workloads: Map<string, { readonly before: Workload | undefined; readonly now: Workload | undefined }>;
   readonly addresses: Set<string>;
+  readonly namespaces: Map<string, OptedInNamespace | undefined>;
+}
+
+function nothingChanged(): MutableChange {
+  return { workloads: new Map(), addresses: new Set(), namespaces: new Map() };
 }
 
 /** The mesh as the objects and the agents' reports tell it, with the indexes that look-ups need. */
 export class Model implements MeshView {
   readonly #rules: WorkloadRules;
   readonly #namespaces = new Map<string, SourceNamespace>();
+  readonly #optedIn = new Map<string, OptedInNamespace>();
   readonly #pods = new Map<string, SourcePod>();
   readonly #podsOfNamespace = new MultiMap<string, string>();
   readonly #workloads = new Map<string, Workload>();
@@ -43,7 +53,7 @@ export class Model implements MeshView {
   readonly #accounts = new Set<string>();
   readonly #captured = new Map<string, Set<string>>();
   readonly #listeners: ((change: ModelChange) => void)[] = [];
-  #version = 0;
+  #version = 1; // 0 stands for knowing nothing
 
   constructor(rules: WorkloadRules) {
     this.#rules = rules;
@@ -58,7 +68,7 @@ export class Model implements MeshView {
   }
 
   apply(deltas: readonly Delta[]): void {
-    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    const change = nothingChanged();
     for (const { type, object } of deltas) this.#applyOne(type === 'upsert', object, change);
     this.#publish(change);
   }
@@ -66,7 +76,7 @@ export class Model implements MeshView {
   /** All that the node's agent captures now. */
   reportNode(node: string, uids: Iterable<string>): void {
     this.#captured.set(node, new Set(uids));
-    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    const change = nothingChanged();
     for (const uid of [...this.#workloadsOfNode.get(node)]) this.#compile(uid, change); // which takes them out and in again
     this.#publish(change);
   }
@@ -80,7 +90,7 @@ export class Model implements MeshView {
     if (captured === undefined) return;
     if (meshed) captured.add(uid);
     else captured.delete(uid);
-    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    const change = nothingChanged();
     this.#compile(uid, change);
     this.#publish(change);
   }
@@ -97,6 +107,10 @@ export class Model implements MeshView {
     return this.#workloads.get(uid);
   }
 
+  optedInNamespaces(): Iterable<OptedInNamespace> {
+    return this.#optedIn.values();
+  }
+
   get size(): number {
     return this.#workloads.size;
   }
@@ -107,7 +121,7 @@ export class Model implements MeshView {
 
   /** Its own addresses, and those of the services that lead to it. */
   addressesOf(workload: Workload): Set<string> {
-    const change: MutableChange = { workloads: new Map(), addresses: new Set() };
+    const change = nothingChanged();
     for (const address of workload.addresses) this.#touch(address, change);
     return change.addresses;
   }
@@ -139,9 +153,7 @@ export class Model implements MeshView {
   #applyOne(exists: boolean, object: SourceObject, change: MutableChange): void {
     switch (object.kind) {
       case 'Namespace':
-        if (exists) this.#namespaces.set(object.value.name, object.value);
-        else this.#namespaces.delete(object.value.name);
-        for (const uid of this.#podsOfNamespace.get(object.value.name)) this.#compile(uid, change);
+        this.#applyNamespace(exists, object.value, change);
         break;
       case 'Pod':
         this.#applyPod(exists, object.value, change);
@@ -156,6 +168,18 @@ export class Model implements MeshView {
         if (exists) this.#accounts.add(`${object.value.namespace}/${object.value.name}`);
         else this.#accounts.delete(`${object.value.namespace}/${object.value.name}`);
     }
+  }
+
+  #applyNamespace(exists: boolean, namespace: SourceNamespace, change: MutableChange): void {
+    const { name } = namespace;
+    if (exists) this.#namespaces.set(name, namespace);
+    else this.#namespaces.delete(name);
+    for (const uid of this.#podsOfNamespace.get(name)) this.#compile(uid, change);
+    const optedIn = exists ? compileNamespace(namespace, this.#rules.ownNamespace) : undefined;
+    if (sameNamespace(this.#optedIn.get(name), optedIn)) return;
+    if (optedIn === undefined) this.#optedIn.delete(name);
+    else this.#optedIn.set(name, optedIn);
+    change.namespaces.set(name, optedIn);
   }
 
   #applyPod(exists: boolean, pod: SourcePod, change: MutableChange): void {
@@ -252,7 +276,7 @@ export class Model implements MeshView {
   }
 
   #publish(change: MutableChange): void {
-    if (change.workloads.size === 0 && change.addresses.size === 0) return;
+    if (change.workloads.size + change.addresses.size + change.namespaces.size === 0) return;
     this.#version++;
     for (const listener of this.#listeners) listener({ version: this.#version, ...change });
   }

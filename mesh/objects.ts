@@ -1,6 +1,5 @@
 /** What the mesh reads of Kubernetes objects, wherever they come from. */
 import type { NamespaceFacts, PodFacts } from './enrolment.ts';
-import type { WeftError } from './errors.ts';
 
 export type SourceNamespace = NamespaceFacts;
 
@@ -83,20 +82,4 @@ export function objectKey(object: SourceObject): string {
     default:
       return `${object.kind}/${object.value.namespace}/${object.value.name}`;
   }
-}
-
-export interface ObjectSnapshot {
-  readonly namespaces: ReadonlyMap<string, SourceNamespace>;
-  /** By uid. */
-  readonly pods: ReadonlyMap<string, SourcePod>;
-}
-
-/** What an agent reads of its objects. */
-export interface ObjectSource {
-  /** Resolves once the first snapshot is complete. */
-  start(signal: AbortSignal): Promise<void>;
-  snapshot(): ObjectSnapshot;
-  onChange(listener: () => void): void;
-  /** What cannot be read at the moment. */
-  problems(): readonly WeftError[];
 }

@@ -140,7 +140,8 @@ function skippedPortsOf(configuration: Annotations): readonly PortRange[] {
   }
 }
 
-function configurationOf(annotations: Readonly<Record<string, string>>): Record<string, string> {
+/** Annotations that configure the mesh. */
+export function configurationOf(annotations: Readonly<Record<string, string>>): Record<string, string> {
   const isOurs = (name: string): boolean => configurationPrefixes.some((prefix) => name.startsWith(prefix));
   return Object.fromEntries(Object.entries(annotations).filter(([name]) => isOurs(name)));
 }

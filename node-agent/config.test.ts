@@ -20,8 +20,7 @@ test('defaults', () => {
   assert.deepEqual(config, {
     nodeName: hostname(),
     ownNamespace: 'weft-system',
-    manifests: '/m',
-    controller: undefined,
+    objects: { manifests: '/m' },
     controllerCa: undefined,
     tokenFile: undefined,
     trustDomain: 'cluster.local',
@@ -64,14 +63,21 @@ test('a flag beats its environment variable, which beats the default', () => {
   };
   const config = parseConfig([...needed, '--workers', '5'], environment);
   assert.equal(config.workers, 5);
-  assert.equal(config.manifests, '/m');
+  assert.deepEqual(config.objects, { manifests: '/m' });
   assert.equal(config.relay.idleTimeoutMs, 10_000);
   assert.equal(config.relay.logConnections, true);
   assert.equal(parseConfig([...needed, '--log-connections'], {}).relay.logConnections, true);
 });
 
+test('with a controller there are no manifests', () => {
+  const args = ['--controller', 'https://c:8086', '--cgroup', '/c', '--agent-cgroup', '/c/agent'];
+  assert.deepEqual(parseConfig(args, {}).objects, { controller: 'https://c:8086' });
+});
+
 test('what is wrong is named', () => {
-  refuses([], {}, /^--manifests is required$/);
+  refuses([], {}, /^give either --controller, or --manifests for a controller inside$/);
+  refuses([...needed, '--controller', 'https://c:8086'], {}, /^give either --controller, or --manifests/);
+  refuses(needed, { WEFT_CONTROLLER: 'https://c:8086' }, /^give either --controller, or --manifests/);
   refuses([...needed, '--wrokers', '3'], {}, /--wrokers/);
   refuses([...needed, 'stray'], {}, /stray/);
   refuses([...needed, '--workers'], {}, /--workers/);

@@ -26,9 +26,8 @@ export interface RelayConfig {
 export interface AgentConfig {
   readonly nodeName: string;
   readonly ownNamespace: string;
-  readonly manifests: string;
-  /** Undefined: it runs in this process. */
-  readonly controller: string | undefined;
+  /** Where what the mesh knows of Kubernetes comes from: a controller, or one in this process, which reads it from a folder. */
+  readonly objects: { readonly controller: string } | { readonly manifests: string };
   readonly controllerCa: string | undefined;
   readonly tokenFile: string | undefined;
   readonly trustDomain: string;
@@ -61,8 +60,8 @@ export class UsageError extends WeftError {
 interface Flag {
   /** What stands for the value in the help; absent for a switch. */
   readonly value?: string;
-  /** What counts where it is not given, or where that comes from. Absent: it must be given. Empty: there is none. */
-  readonly fallback?: string | { readonly from: string; readonly read: () => string };
+  /** What counts where it is not given, or where that comes from. Empty: there is none. */
+  readonly fallback: string | { readonly from: string; readonly read: () => string };
   readonly help: string;
 }
 
@@ -79,10 +78,14 @@ const quarterOfCores = {
 
 /** Each may also be given as an environment variable: --node-name as WEFT_NODE_NAME. The flag beats the variable. */
 const flags = {
-  manifests: { value: 'DIR', help: 'folder of Kubernetes objects as YAML (required)' },
+  manifests: {
+    value: 'DIR',
+    fallback: '',
+    help: 'folder of Kubernetes objects as YAML; then the controller is inside',
+  },
   'node-name': { value: 'NAME', fallback: hostName, help: 'spec.nodeName of the pods of this node' },
   'own-namespace': { value: 'NAME', fallback: 'weft-system', help: "the mesh's own, never captured" },
-  controller: { value: 'URL', fallback: '', help: 'of weft-controller; without one it runs in this process' },
+  controller: { value: 'URL', fallback: '', help: 'of weft-controller, which knows the objects' },
   'controller-ca': { value: 'FILE', fallback: '', help: 'trust anchors that the controller is verified by, PEM' },
   'token-file': { value: 'FILE', fallback: '', help: "the agent's token for the controller" },
   'trust-domain': { value: 'NAME', fallback: 'cluster.local', help: 'of the identities' },
@@ -128,7 +131,6 @@ export function parseConfig(args: readonly string[], environment: Environment = 
     const variable = variableOf(name);
     const source = given[name] === undefined && environment[variable] !== undefined ? variable : `--${name}`;
     const text = given[name] ?? environment[variable] ?? fallbackOf(flags[name]);
-    if (text === undefined) throw new UsageError(`--${name} is required`);
     try {
       return parse(text);
     } catch (error) {
@@ -140,8 +142,10 @@ export function parseConfig(args: readonly string[], environment: Environment = 
   return Object.freeze({
     nodeName: read('node-name', nonEmpty),
     ownNamespace: read('own-namespace', nonEmpty),
-    manifests: read('manifests', nonEmpty),
-    controller: read('controller', (text) => (text === '' ? undefined : text)),
+    objects: objectsFrom(
+      read('manifests', (text) => text),
+      read('controller', (text) => text),
+    ),
     controllerCa: read('controller-ca', (text) => (text === '' ? undefined : text)),
     tokenFile: read('token-file', (text) => (text === '' ? undefined : text)),
     trustDomain: read('trust-domain', nonEmpty),
@@ -179,12 +183,20 @@ export function parseConfig(args: readonly string[], environment: Environment = 
 export function usage(): string {
   const lines = flagNames.map((name) => {
     const { value, fallback, help }: Flag = flags[name];
-    const shown = typeof fallback === 'object' ? fallback.from : value === undefined ? '' : (fallback ?? '');
+    const shown = typeof fallback === 'object' ? fallback.from : value === undefined ? '' : fallback;
     return `  ${`--${name} ${value ?? ''}`.padEnd(28)}${help}${shown === '' ? '' : ` (default ${shown})`}`;
   });
   const end =
     'TIME is such as 500ms, 10s or 2m. Each flag may be an environment variable: --node-name is WEFT_NODE_NAME.';
-  return ['Usage: weft-agent --manifests DIR [flags]', '', ...lines, '', end, ''].join('\n');
+  return ['Usage: weft-agent --controller URL | --manifests DIR [flags]', '', ...lines, '', end, ''].join('\n');
+}
+
+/** @throws UsageError */
+function objectsFrom(manifests: string, controller: string): AgentConfig['objects'] {
+  if ((manifests === '') === (controller === '')) {
+    throw new UsageError('give either --controller, or --manifests for a controller inside');
+  }
+  return controller === '' ? { manifests } : { controller };
 }
 
 /** Where the cgroup v2 tree is mounted; /proc/mounts writes blanks in octal (fstab(5)). @throws UsageError */
@@ -212,7 +224,7 @@ function variableOf(name: FlagName): string {
   return `WEFT_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-function fallbackOf({ fallback }: Flag): string | undefined {
+function fallbackOf({ fallback }: Flag): string {
   return typeof fallback === 'object' ? fallback.read() : fallback;
 }
 

@@ -6,6 +6,7 @@ import type { Network } from '../../mesh/address.ts';
 import { formatAddress, parseAddress } from '../../mesh/address.ts';
 import { lookUp } from '../../mesh/destination.ts';
 import { WeftError } from '../../mesh/errors.ts';
+import type { OptedInNamespace } from '../../mesh/namespace.ts';
 import { addressKey } from '../../mesh/service.ts';
 import type { Workload } from '../../mesh/workload.ts';
 import type { ConnectRequest, ConnectResponse, Hello } from '../gen/weft/v1/directory_pb.ts';
@@ -16,6 +17,7 @@ import { Departures } from './departures.ts';
 import { DestinationState } from './destination-state.ts';
 import type { SessionLimits } from './node-session.ts';
 import { NodeSession, response } from './node-session.ts';
+import { VersionedMap } from './versioned-map.ts';
 
 export interface DirectoryOptions {
   readonly model: Model;
@@ -66,6 +68,8 @@ export class Directory {
   readonly #states = new Map<string, DestinationState>();
   readonly #statesAt = new MultiMap<string, DestinationState>();
   readonly #departures: Departures;
+  /** Of the whole cluster, so all sessions share it. */
+  readonly #namespaces: VersionedMap<OptedInNamespace>;
   #isClosed = false;
 
   constructor(options: DirectoryOptions) {
@@ -74,6 +78,9 @@ export class Directory {
     this.#trust = options.trust;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#departures = new Departures(this.#limits.leaveMs);
+    const { version } = this.#model;
+    this.#namespaces = new VersionedMap(version);
+    for (const namespace of this.#model.optedInNamespaces()) this.#namespaces.set(namespace.name, namespace, version);
     this.#model.onChange((change) => {
       this.#onModelChange(change);
     });
@@ -137,7 +144,8 @@ export class Directory {
     clearTimeout(this.#retained.get(node));
     this.#retained.delete(node);
     const session =
-      this.#sessions.get(node) ?? new NodeSession(node, this.#model.workloadsOf(node), this.#model.version);
+      this.#sessions.get(node) ??
+      new NodeSession(node, this.#model.workloadsOf(node), this.#namespaces, this.#model.version);
     this.#sessions.set(node, session);
     return session;
   }
@@ -250,7 +258,7 @@ export class Directory {
     this.#retained.set(session.node, setTimeout(drop, this.#limits.retainMs));
   }
 
-  #onModelChange({ version, workloads, addresses }: ModelChange): void {
+  #onModelChange({ version, workloads, addresses, namespaces }: ModelChange): void {
     for (const address of addresses) {
       for (const state of this.#statesAt.get(address)) {
         const destination = lookUp(this.#model, this.#networks, address, state.port);
@@ -269,6 +277,11 @@ export class Directory {
       session?.workloads.set(uid, now, version);
       session?.markWorkloads();
     }
+    for (const [name, namespace] of namespaces) {
+      if (namespace === undefined) this.#namespaces.delete(name, version);
+      else this.#namespaces.set(name, namespace, version);
+    }
+    if (namespaces.size > 0) for (const session of this.#sessions.values()) session.markWorkloads();
   }
 }
 

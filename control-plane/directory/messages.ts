@@ -3,15 +3,18 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 
 import type { ServiceFacts } from '../../mesh/destination.ts';
 import type { Endpoint } from '../../mesh/service.ts';
+import type { OptedInNamespace } from '../../mesh/namespace.ts';
 import type { PortRange } from '../../mesh/skips.ts';
 import type { OwnWorkload, WorkloadFacts } from '../../mesh/workload.ts';
 import type {
   EndpointSchema,
+  NamespacesDeltaSchema,
   OwnWorkloadSchema,
   PortRangeSchema,
   ServiceSchema,
   WorkloadSchema,
 } from '../gen/weft/v1/directory_pb.ts';
+import type { VersionedDelta } from './versioned-map.ts';
 
 export function workloadMessage(workload: WorkloadFacts): MessageInitShape<typeof WorkloadSchema> {
   const { uid, namespace, name, node, serviceAccount, identity, wanted, meshed, opaquePorts, skippedPorts } = workload;
@@ -38,6 +41,15 @@ export function ownWorkloadMessage(workload: OwnWorkload): MessageInitShape<type
     configuration: { ...workload.configuration },
     unwantedReason: workload.unwantedReason,
   };
+}
+
+export function namespacesMessage({
+  full,
+  upserts,
+  removed,
+}: VersionedDelta<OptedInNamespace>): MessageInitShape<typeof NamespacesDeltaSchema> {
+  const namespaces = upserts.map(({ name, configuration }) => ({ name, configuration: { ...configuration } }));
+  return { full, upserts: namespaces, removedNames: [...removed] };
 }
 
 export function serviceMessage(service: ServiceFacts): MessageInitShape<typeof ServiceSchema> {

@@ -2,12 +2,13 @@ import { create } from '@bufbuild/protobuf';
 
 import { WeftError } from '../../mesh/errors.ts';
 import { Wakeup } from '../../mesh/wakeup.ts';
+import type { OptedInNamespace } from '../../mesh/namespace.ts';
 import type { Workload } from '../../mesh/workload.ts';
 import type { ConnectResponse, DestinationDelta, Left } from '../gen/weft/v1/directory_pb.ts';
 import { ConnectResponseSchema } from '../gen/weft/v1/directory_pb.ts';
 import type { DestinationState } from './destination-state.ts';
-import { ownWorkloadMessage } from './messages.ts';
-import { VersionedMap } from './versioned-map.ts';
+import { namespacesMessage, ownWorkloadMessage } from './messages.ts';
+import { VersionedMap, isEmpty } from './versioned-map.ts';
 
 export interface SessionLimits {
   /** Updates on their way: more would only fill the buffers in front of a slow agent. */
@@ -27,6 +28,7 @@ const endpointsPerMessage = 1000;
 export class NodeSession {
   readonly node: string;
   readonly workloads: VersionedMap<Workload>;
+  readonly #namespaces: VersionedMap<OptedInNamespace>;
   readonly wakeup = new Wakeup();
   /** With the version that the agent has. */
   readonly #subscriptions = new Map<DestinationState, number>();
@@ -37,8 +39,14 @@ export class NodeSession {
   #workloadsChanged = true;
   #trustChanged = true;
 
-  constructor(node: string, workloads: Iterable<Workload>, version: number) {
+  constructor(
+    node: string,
+    workloads: Iterable<Workload>,
+    namespaces: VersionedMap<OptedInNamespace>,
+    version: number,
+  ) {
     this.node = node;
+    this.#namespaces = namespaces;
     this.workloads = new VersionedMap(version);
     for (const workload of workloads) this.workloads.set(workload.uid, workload, version);
   }
@@ -158,15 +166,17 @@ export class NodeSession {
 
   #workloadsDelta(version: number): object {
     if (!this.#workloadsChanged) return {};
-    const { full, upserts, removed } = this.workloads.since(this.#workloadsVersion);
+    const own = this.workloads.since(this.#workloadsVersion);
+    const namespaces = this.#namespaces.since(this.#workloadsVersion);
     this.#workloadsVersion = version;
     this.#workloadsChanged = false;
-    if (!full && upserts.length === 0 && removed.length === 0) return {};
+    if (isEmpty(own) && isEmpty(namespaces)) return {};
     const workloads = {
       version: BigInt(version),
-      full,
-      upserts: upserts.map(ownWorkloadMessage),
-      removedUids: [...removed],
+      full: own.full,
+      upserts: own.upserts.map(ownWorkloadMessage),
+      removedUids: [...own.removed],
+      ...(!isEmpty(namespaces) && { namespaces: namespacesMessage(namespaces) }),
     };
     return { workloads };
   }

@@ -49,3 +49,7 @@ export class VersionedMap<Value> {
     return { full, upserts, removed };
   }
 }
+
+export function isEmpty({ full, upserts, removed }: VersionedDelta<unknown>): boolean {
+  return !full && upserts.length === 0 && removed.length === 0;
+}

@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import type { SourceObject } from '../../mesh/objects.ts';
 import { objectKey } from '../../mesh/objects.ts';
 import { ManifestSource } from './manifests.ts';
 import type { Delta } from './source.ts';
@@ -18,8 +19,23 @@ const pod = (
 ): string =>
   `kind: Pod\nmetadata: { uid: ${uid}, name: web, namespace: shop }\nspec: ${spec}\nstatus: { phase: Running, podIPs: [{ ip: 10.0.0.7 }] }\n`;
 
+/** With the objects that its deltas make. */
+class ListedSource extends ManifestSource {
+  readonly objects = new Map<string, SourceObject>();
+
+  constructor(folder: string) {
+    super(folder);
+    this.onDeltas((deltas) => {
+      for (const { type, object } of deltas) {
+        if (type === 'upsert') this.objects.set(objectKey(object), object);
+        else this.objects.delete(objectKey(object));
+      }
+    });
+  }
+}
+
 interface Started {
-  readonly source: ManifestSource;
+  readonly source: ListedSource;
   readonly folder: string;
   readonly write: (name: string, ...documents: string[]) => void;
   /** How many changes have been told. */
@@ -32,7 +48,7 @@ async function start(t: TestContext, files: Record<string, string> = {}): Promis
   const write = (name: string, ...documents: string[]): void =>
     writeFileSync(join(folder, name), documents.join('---\n'));
   for (const [name, content] of Object.entries(files)) write(name, content);
-  const source = new ManifestSource(folder);
+  const source = new ListedSource(folder);
   let changes = 0;
   source.onChange(() => changes++);
   const stop = new AbortController();
@@ -54,9 +70,10 @@ async function until(condition: () => boolean, deadlineMs: number, what: string)
   return performance.now() - begun;
 }
 
-const uids = (source: ManifestSource): string[] => [...source.snapshot().pods.keys()].sort();
+const uids = ({ objects }: ListedSource): string[] =>
+  [...objects.values()].flatMap(({ kind, value }) => (kind === 'Pod' ? [value.uid] : [])).sort();
 
-test('the first snapshot is complete when start resolves', async (t) => {
+test('all that exists is told when start resolves', async (t) => {
   const { source } = await start(t, {
     'a.yaml': `${namespace('shop', '{ weft.dev/mesh: enabled }')}---\n${pod('u1')}---\nkind: Secret\n`,
     'b.yml': pod('u2'),
@@ -64,8 +81,12 @@ test('the first snapshot is complete when start resolves', async (t) => {
     '.hidden.yaml': pod('u4'),
   });
   assert.deepEqual(uids(source), ['u1', 'u2']);
-  assert.deepEqual(source.snapshot().namespaces.get('shop')?.labels, { 'weft.dev/mesh': 'enabled' });
-  assert.deepEqual(source.snapshot().pods.get('u1'), {
+  assert.deepEqual(source.objects.get('Namespace/shop')?.value, {
+    name: 'shop',
+    labels: { 'weft.dev/mesh': 'enabled' },
+    annotations: {},
+  });
+  assert.deepEqual(source.objects.get('Pod/u1')?.value, {
     uid: 'u1',
     name: 'web',
     namespace: 'shop',

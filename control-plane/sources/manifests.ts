@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { WeftError } from '../../mesh/errors.ts';
-import type { ObjectSnapshot, ObjectSource, SourceNamespace, SourceObject, SourcePod } from '../../mesh/objects.ts';
+import type { SourceObject } from '../../mesh/objects.ts';
 import { objectKey } from '../../mesh/objects.ts';
 import type { ManifestDocuments } from './manifest-documents.ts';
 import { readDocuments } from './manifest-documents.ts';
@@ -22,14 +22,13 @@ interface FileState {
 }
 
 /** Objects from a folder of YAML files. What a file said last stays in force while it cannot be read. */
-export class ManifestSource implements ObjectSource, Source {
+export class ManifestSource implements Source {
   readonly #folder: string;
   readonly #listeners: (() => void)[] = [];
   readonly #deltaListeners: ((deltas: readonly Delta[]) => void)[] = [];
   readonly #files = new Map<string, FileState>();
   readonly #vanishedAt = new Map<string, number>();
   #objects: ReadonlyMap<string, SourceObject> = new Map();
-  #snapshot: ObjectSnapshot = { namespaces: new Map(), pods: new Map() };
   #folderProblem: WeftError | undefined;
   #scanning: Promise<void> = Promise.resolve();
   #lookAgain: NodeJS.Timeout | undefined;
@@ -53,10 +52,7 @@ export class ManifestSource implements ObjectSource, Source {
     await this.#scanning;
   }
 
-  snapshot(): ObjectSnapshot {
-    return this.#snapshot;
-  }
-
+  /** Also when only the problems are others. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
   }
@@ -155,7 +151,6 @@ export class ManifestSource implements ObjectSource, Source {
     }
     const deltas = difference(this.#objects, objects);
     this.#objects = objects;
-    this.#snapshot = snapshotOf(objects.values());
     if (deltas.length > 0) for (const listener of this.#deltaListeners) listener(deltas);
     for (const listener of this.#listeners) listener();
   }
@@ -169,16 +164,6 @@ function difference(before: ReadonlyMap<string, SourceObject>, now: ReadonlyMap<
     if (known !== object && !isDeepStrictEqual(known, object)) deltas.push({ type: 'upsert', object });
   }
   return deltas;
-}
-
-function snapshotOf(objects: Iterable<SourceObject>): ObjectSnapshot {
-  const namespaces = new Map<string, SourceNamespace>();
-  const pods = new Map<string, SourcePod>();
-  for (const object of objects) {
-    if (object.kind === 'Namespace') namespaces.set(object.value.name, object.value);
-    else if (object.kind === 'Pod') pods.set(object.value.uid, object.value);
-  }
-  return { namespaces, pods };
 }
 
 async function statOf(path: string): Promise<{ mtimeNs: bigint; size: bigint; ino: bigint; isFile: boolean }> {

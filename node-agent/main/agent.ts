@@ -25,10 +25,11 @@ import { startEmbeddedController } from './embedded-controller.ts';
 import { readToken } from './directory/controller.ts';
 import { MeshClient } from './mesh-client.ts';
 import { ManifestSource } from '../../control-plane/sources/manifests.ts';
-import { writeNamespacesFile } from './namespaces-file.ts';
+import { readNamespacesFile, writeNamespacesFile } from './namespaces-file.ts';
 import type { NativeAddon } from './native.ts';
 import { NetnsFinder } from './netns-finder.ts';
 import { earlierGenerations, generationFolder, removeGeneration, retirePredecessor } from './predecessor.ts';
+import type { PodWishes } from './pod-wishes.ts';
 import type { PodEvent } from './reconciler.ts';
 import { Reconciler } from './reconciler.ts';
 import { WorkerSupervisor } from './worker-supervisor.ts';
@@ -37,6 +38,7 @@ const enrolmentsAtOnce = 8;
 const drainGraceMs = 3000; // longer than a handshake that was under way when the listeners were swapped
 const shutdownMs = 25_000; // Kubernetes kills a pod after 30 s, unless it is told another time
 const drainMarginMs = 2000;
+const firstNewsMs = 1000; // until then the CNI plugin answers by itself
 
 /** Where the build put what main starts and loads. */
 const brokerBinary = process.env['WEFT_BROKER'] ?? new URL('../../build/weft-broker', import.meta.url).pathname;
@@ -141,29 +143,33 @@ export class Agent {
     const broker = await startBroker(config, native, generation, capture, () => agent?.onBrokerLost());
     agent = new Agent(config, log, native, capture, broker, generation);
     await agent.#admin.listen(config.admin.host, config.admin.port);
-    const source = new ManifestSource(config.manifests);
-    const mesh = await agent.#connect(source);
+    const mesh = await agent.#connect();
     agent.#workers.start();
     await agent.#adopt();
     for (const pod of agent.#pods.values()) mesh.link.joined(pod);
     mesh.start(agent.#stop.signal);
-    await agent.#serve(source);
+    await mesh.wishes.untilCurrent(firstNewsMs);
+    await agent.#serve(mesh.wishes);
     agent.#hasStarted = true;
     return agent;
   }
 
   /** To the controller, or to one of this process. */
-  async #connect(source: ManifestSource): Promise<MeshClient> {
+  async #connect(): Promise<MeshClient> {
     const onProblem = (problem: WeftError): void => {
       this.#log.error({ code: problem.code, error: explain(problem), hint: problem.hint }, 'trouble with the mesh');
     };
-    const { controller, tokenFile } = this.#config;
-    if (controller === undefined) {
+    const { objects, tokenFile } = this.#config;
+    if ('manifests' in objects) {
+      const source = new ManifestSource(objects.manifests);
+      source.onChange(() => {
+        for (const problem of source.problems())
+          this.#log.error({ code: problem.code, hint: problem.hint }, problem.message);
+      });
       this.#access = await startEmbeddedController(this.#config, source, onProblem, this.#stop.signal);
     } else {
-      await source.start(this.#stop.signal);
       this.#access = {
-        url: controller,
+        url: objects.controller,
         token: () => readToken(tokenFile ?? ''),
         close: () => Promise.resolve(),
       };
@@ -172,6 +178,7 @@ export class Agent {
       config: this.#config,
       access: this.#access,
       pods: this.#pods,
+      lastOptedIn: this.#lastOptedIn(),
       tellWorkers: (message) => {
         this.#workers.broadcast(message);
       },
@@ -210,12 +217,10 @@ export class Agent {
     }
   }
 
-  async #serve(source: ManifestSource): Promise<void> {
-    const { nodeName, ownNamespace, netnsDir, stateDir, runDir } = this.#config;
+  async #serve(wishes: PodWishes): Promise<void> {
+    const { nodeName, netnsDir, runDir } = this.#config;
     const reconciler = new Reconciler({
-      nodeName,
-      ownNamespace,
-      source,
+      wishes,
       enrolment: this.#enrolment,
       pods: this.#pods,
       finder: new NetnsFinder(this.#native, netnsDir),
@@ -226,13 +231,15 @@ export class Agent {
         this.#report(event);
       },
     });
-    const onChange = (): void => {
-      writeNamespacesFile(join(stateDir, 'namespaces.json'), reconciler.optedInNamespaces());
-      for (const problem of source.problems())
-        this.#log.error({ code: problem.code, hint: problem.hint }, problem.message);
+    let written: string | undefined;
+    const keepNamespaces = (): void => {
+      const namespaces = wishes.optedInNamespaces();
+      if (namespaces === undefined || namespaces.join() === written) return;
+      writeNamespacesFile(this.#namespacesFile, namespaces);
+      written = namespaces.join();
     };
-    source.onChange(onChange);
-    onChange();
+    wishes.onChange(keepNamespaces);
+    keepNamespaces();
     reconciler.start(this.#stop.signal);
     this.#cni = new CniServer({
       path: join(runDir, 'cni.sock'),
@@ -241,6 +248,19 @@ export class Agent {
     });
     await this.#cni.listen();
     this.#log.info({ node: nodeName, workers: this.#config.workers, adopted: this.#pods.values().length }, 'ready');
+  }
+
+  get #namespacesFile(): string {
+    return join(this.#config.stateDir, 'namespaces.json');
+  }
+
+  /** As the plugin knew it while no agent was there; none where it knew nothing either. */
+  #lastOptedIn(): readonly string[] {
+    try {
+      return readNamespacesFile(this.#namespacesFile);
+    } catch {
+      return [];
+    }
   }
 
   /** Stops being main at once; workers and broker go on until a successor tells them to finish. */

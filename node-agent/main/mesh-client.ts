@@ -15,11 +15,14 @@ import { NodeIdentities } from './identity/node-identities.ts';
 import type { Credentials } from './identity/credentials.ts';
 import { SavedLeaves } from './identity/saved-leaves.ts';
 import { MeshLink } from './mesh-link.ts';
+import { PodWishes } from './pod-wishes.ts';
 
 export interface MeshClientOptions {
   readonly config: AgentConfig;
   readonly access: ControllerAccess;
   readonly pods: EnrolledPods;
+  /** Namespaces, as an earlier agent knew them. */
+  readonly lastOptedIn: readonly string[];
   readonly tellWorkers: (message: MessageToWorker) => void;
   readonly log: Pick<Logger, 'info' | 'debug'>;
   readonly onProblem: (problem: WeftError) => void;
@@ -32,6 +35,7 @@ const ticketKeyLifeMs = 6 * 3_600_000;
 /** What this node knows of the mesh, and how it proves to be part of it: the directory's client, certificates, ticket keys. */
 export class MeshClient {
   readonly link: MeshLink;
+  readonly wishes: PodWishes;
   readonly #directory: DirectoryClient;
   readonly #identities: NodeIdentities;
   readonly #tellWorkers: (message: MessageToWorker) => void;
@@ -74,6 +78,7 @@ export class MeshClient {
       cachePath: join(config.stateDir, 'directory.cache'),
       onWorkloads: (workloads) => {
         this.link.learnWorkloads(workloads);
+        this.wishes.changed();
       },
       onDestination: (address, port, destination) => {
         this.link.learn(address, port, destination);
@@ -88,6 +93,7 @@ export class MeshClient {
       },
       onProblem,
     });
+    this.wishes = new PodWishes(this.#directory, options.lastOptedIn);
     this.link = new MeshLink({
       nodeName: config.nodeName,
       pods,

@@ -1,14 +1,14 @@
-import { judgeEnrolment } from '../../mesh/enrolment.ts';
-import type { Skips } from '../../mesh/skips.ts';
+import type { Annotations, Skips } from '../../mesh/skips.ts';
 import { parseSkips } from '../../mesh/skips.ts';
 import { parseAddress } from '../../mesh/address.ts';
 import { WeftError } from '../../mesh/errors.ts';
+import type { OwnWorkload } from '../../mesh/workload.ts';
 import type { EnrolledPod, EnrolledPods } from './enrolled-pods.ts';
 import type { Enrolment } from './enrolment.ts';
 import type { KeyedQueue } from './keyed-queue.ts';
-import type { ObjectSource, SourceNamespace, SourcePod } from '../../mesh/objects.ts';
 import type { NativeAddon } from './native.ts';
 import type { NetnsFinder } from './netns-finder.ts';
+import type { PodWishes } from './pod-wishes.ts';
 
 /** What happens to a pod, as an operator wants to read it. */
 export type PodEvent =
@@ -18,9 +18,7 @@ export type PodEvent =
   | { readonly type: 'not-meshable'; readonly pod: string; readonly error: WeftError };
 
 export interface ReconcilerDependencies {
-  readonly nodeName: string;
-  readonly ownNamespace: string;
-  readonly source: ObjectSource;
+  readonly wishes: PodWishes;
   readonly enrolment: Enrolment;
   readonly pods: EnrolledPods;
   readonly finder: NetnsFinder;
@@ -50,7 +48,7 @@ interface Retry {
 }
 
 /**
- * Brings what is captured to what the objects ask for. Everything that happens to one pod goes through one queue, so a CNI call and a
+ * Brings what is captured to what the directory says. Everything that happens to one pod goes through one queue, so a CNI call and a
  * changed label never meet half way.
  */
 export class Reconciler {
@@ -64,7 +62,7 @@ export class Reconciler {
   }
 
   start(signal: AbortSignal): void {
-    this.#with.source.onChange(() => {
+    this.#with.wishes.onChange(() => {
       this.#reconcile();
     });
     let sweeps = 0;
@@ -78,20 +76,12 @@ export class Reconciler {
     this.#reconcile();
   }
 
-  /** Namespaces whose pods are meshed unless they say otherwise. */
-  optedInNamespaces(): string[] {
-    const { source, ownNamespace } = this.#with;
-    return [...source.snapshot().namespaces.values()]
-      .filter((namespace) => judgeEnrolment(namespace, anyPodOf(namespace.name), ownNamespace).meshed)
-      .map((namespace) => namespace.name)
-      .sort();
-  }
-
   /**
    * CNI ADD. Resolves once every SYN of the pod meets the agent; the proof follows, as some CNIs only let a pod's packets through
    * after ADD has returned. Resolves to false where the pod is not to be meshed.
    */
   async addSandbox(pod: { uid: string; namespace: string; name: string }, sandbox: Sandbox): Promise<boolean> {
+    await this.#with.wishes.untilKnown(pod.uid);
     const wanted = this.#wanted(pod);
     if (wanted === undefined) return false;
     const enrolled = await this.#with.queue.run(pod.uid, async () => {
@@ -119,13 +109,11 @@ export class Reconciler {
   }
 
   #reconcile(): void {
-    const { source, pods, queue, nodeName } = this.#with;
-    const known = source.snapshot();
-    for (const pod of known.pods.values()) {
-      if (pod.nodeName !== nodeName) continue;
+    const { wishes, pods, queue } = this.#with;
+    for (const pod of wishes.pods.values()) {
       const enrolled = pods.get(pod.uid);
       const wanted = this.#wanted(pod);
-      if (wanted !== undefined && enrolled === undefined && pod.addresses.length > 0 && this.#mayTry(pod.uid)) {
+      if (wanted !== undefined && enrolled === undefined && this.#mayTry(pod)) {
         this.#enqueue(pod, () => this.#enrolRunning(pod));
       } else if (wanted === undefined && enrolled !== undefined) {
         this.#enqueue(pod, async () => {
@@ -139,8 +127,8 @@ export class Reconciler {
         });
       }
     }
-    for (const uid of this.#sandboxGone) if (!known.pods.has(uid)) this.#sandboxGone.delete(uid);
-    for (const uid of this.#retries.keys()) if (!known.pods.has(uid)) this.#forget(uid);
+    for (const uid of this.#sandboxGone) if (!wishes.pods.has(uid)) this.#sandboxGone.delete(uid);
+    for (const uid of this.#retries.keys()) if (!wishes.pods.has(uid)) this.#forget(uid);
     for (const pod of pods.values()) {
       if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
         void queue.run(pod.uid, () => {
@@ -175,7 +163,7 @@ export class Reconciler {
   /** Objects outlive their sandboxes, and the address in them may be another pod's by then. */
   readonly #sandboxGone = new Set<string>();
 
-  #enqueue(pod: SourcePod, task: () => Promise<void>): void {
+  #enqueue(pod: OwnWorkload, task: () => Promise<void>): void {
     if (this.#queued.has(pod.uid)) return;
     this.#queued.add(pod.uid);
     this.#with.queue
@@ -188,15 +176,15 @@ export class Reconciler {
       .catch(() => undefined);
   }
 
-  async #enrolRunning(manifest: SourcePod): Promise<void> {
+  async #enrolRunning(workload: OwnWorkload): Promise<void> {
     const { pods, finder, native, enrolment } = this.#with;
-    const wanted = this.#wanted(manifest);
-    if (wanted === undefined || pods.get(manifest.uid) !== undefined) return;
-    const addresses = manifest.addresses.map(parseAddress);
-    const found = finder.find(manifest.uid, addresses);
-    if (found === undefined) return; // Not made yet, or already gone: the next object or sweep tells.
+    const { uid, namespace, name } = workload;
+    const wanted = this.#wanted(workload);
+    if (wanted === undefined || pods.get(uid) !== undefined) return;
+    const addresses = workload.addresses.map(parseAddress);
+    const found = finder.find(uid, addresses);
+    if (found === undefined) return; // Not made yet, or already gone: the next change or sweep tells.
     native.closeDescriptor(found.descriptor);
-    const { uid, namespace, name } = manifest;
     const toEnrol = { uid, namespace, name, addresses, netnsPath: found.path, containerId: undefined, ...wanted };
     if (enrolment.occupantOf(toEnrol) !== undefined) return; // The address is another pod's by now.
     const pod = await enrolment.enrol(toEnrol);
@@ -229,8 +217,9 @@ export class Reconciler {
     this.#notMeshable.delete(uid);
   }
 
-  #mayTry(uid: string): boolean {
-    return !this.#sandboxGone.has(uid) && (this.#retries.get(uid)?.at ?? 0) <= performance.now();
+  #mayTry({ uid, addresses }: OwnWorkload): boolean {
+    if (!this.#with.wishes.isCurrent || addresses.length === 0 || this.#sandboxGone.has(uid)) return false;
+    return (this.#retries.get(uid)?.at ?? 0) <= performance.now();
   }
 
   #retryLater(uid: string): void {
@@ -247,10 +236,10 @@ export class Reconciler {
   }
 
   /** A list that cannot be read skips nothing: a pod must not leave the mesh by a typing error. */
-  #skipsOf(namespace: SourceNamespace, pod: SourcePod): Skips {
+  #skipsOf(pod: { uid: string; namespace: string; name: string }, configuration: Annotations): Skips {
     const known = this.#with.pods.get(pod.uid)?.skips;
     try {
-      return parseSkips(namespace.annotations, pod.annotations);
+      return parseSkips({}, configuration);
     } catch (error) {
       this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, new WeftError('WEFT-E107', reasonOf(error)));
       return known ?? parseSkips({}, {});
@@ -258,40 +247,18 @@ export class Reconciler {
   }
 
   /** Undefined where the pod is not to be meshed. */
-  #wanted(pod: { uid: string; namespace: string; name: string }): { skips: Skips; ports: number[] } | undefined {
-    const { source, ownNamespace } = this.#with;
-    const known = source.snapshot();
-    const namespace = known.namespaces.get(pod.namespace);
-    if (namespace === undefined) return undefined;
-    const manifest = known.pods.get(pod.uid) ?? { ...anyPodOf(pod.namespace), ...pod };
-    if (!judgeEnrolment(namespace, manifest, ownNamespace).meshed) return undefined;
-    return {
-      skips: this.#skipsOf(namespace, manifest),
-      ports: manifest.containers.flatMap((container) => container.ports),
-    };
+  #wanted(pod: {
+    uid: string;
+    namespace: string;
+    name: string;
+  }): { skips: Skips; ports: readonly number[] } | undefined {
+    const wish = this.#with.wishes.of(pod);
+    return wish && { skips: this.#skipsOf(pod, wish.configuration), ports: wish.ports };
   }
 }
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function anyPodOf(namespace: string): SourcePod {
-  return {
-    uid: '',
-    namespace,
-    name: '',
-    nodeName: '',
-    labels: {},
-    annotations: {},
-    serviceAccount: 'default',
-    hostNetwork: false,
-    phase: 'Running',
-    containers: [],
-    addresses: [],
-    createdAt: 0,
-    deleting: false,
-  };
 }
 
 function sameSkips(a: Skips, b: Skips): boolean {

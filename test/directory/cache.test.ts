@@ -46,6 +46,8 @@ const memory: DirectoryMemory = {
       unwantedReason: '',
     },
   ],
+  knowsWorkloads: true,
+  namespaces: [{ name: 'shop', configuration: { 'config.linkerd.io/skip-inbound-ports': '25' } }],
   destinations: [
     {
       address: '10.96.0.1',

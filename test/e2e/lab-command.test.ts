@@ -105,7 +105,7 @@ describe('lab command', () => {
     assert.equal((await curl('shop/client', 'http://10.96.0.80/')).stdout, '200');
     assert.equal((await curl('outsider', 'http://10.244.1.2:8080/')).stdout, '200');
     await waitUntil(() => /"outbound".*"destination":"10\.96\.0\.80:80"/.test(log()), 5000, 'the log has the service');
-    assert.match(log(), /"pod":"shop\/web","direction":"inbound".*"reason":"tunnel"/);
+    assert.match(log(), /"direction":"inbound".*"pod":"shop\/web".*"reason":"tunnel"/);
     assert.equal((await lab('exec', 'client', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7')).code, 7);
     const missing = await lab('exec', 'nobody', '--', 'true');
     assert.deepEqual([missing.code, missing.stderr], [1, 'lab: the lab has no pod nobody\n']);

@@ -24,8 +24,9 @@ export class LabAgent {
 
   private constructor(node: LabNode, options: AgentOptions) {
     const entry = new URL('../../node-agent/main/main.ts', import.meta.url).pathname;
+    const hasController = options.flags?.includes('--controller') ?? false;
     const flags = [
-      ['--manifests', node.lab.objects.folder],
+      ...(hasController ? [] : [['--manifests', node.lab.objects.folder]]),
       ['--node-name', node.name],
       ['--run-dir', node.runDir],
       ['--state-dir', node.stateDir],

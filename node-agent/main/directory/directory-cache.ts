@@ -3,6 +3,7 @@ import { open, readFile, rename } from 'node:fs/promises';
 
 import type { Destination } from '../../../mesh/destination.ts';
 import { WeftError } from '../../../mesh/errors.ts';
+import type { OptedInNamespace } from '../../../mesh/namespace.ts';
 import { addressKey } from '../../../mesh/service.ts';
 import type { Endpoint } from '../../../mesh/service.ts';
 import type { OwnWorkload } from '../../../mesh/workload.ts';
@@ -14,12 +15,15 @@ export interface DirectoryMemory {
   readonly node: string;
   readonly epoch: string;
   readonly workloadsVersion: number;
+  /** False where no controller has told workloads and namespaces yet. */
+  readonly knowsWorkloads: boolean;
   readonly workloads: readonly OwnWorkload[];
+  readonly namespaces: readonly OptedInNamespace[];
   readonly destinations: readonly SavedDestination[];
   readonly trustBundle?: TrustBundle;
 }
 
-const formatVersion = 3;
+const formatVersion = 4;
 const magic = 'weft-directory';
 
 /** One line with the format's version and the checksum of the rest, which is JSON. */

@@ -5,10 +5,17 @@ import { create } from '@bufbuild/protobuf';
 import type { Transport } from '@connectrpc/connect';
 import { createClient } from '@connectrpc/connect';
 
-import type { ConnectRequest, ConnectResponse, Update } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
+import type {
+  ConnectRequest,
+  ConnectResponse,
+  NamespacesDelta,
+  Update,
+  WorkloadsDelta,
+} from '../../../control-plane/gen/weft/v1/directory_pb.ts';
 import { ConnectRequestSchema, Directory, HelloSchema } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
 import type { Destination } from '../../../mesh/destination.ts';
 import { WeftError } from '../../../mesh/errors.ts';
+import type { OptedInNamespace } from '../../../mesh/namespace.ts';
 import { Wakeup } from '../../../mesh/wakeup.ts';
 import type { OwnWorkload } from '../../../mesh/workload.ts';
 import { ReconnectBackoff } from './backoff.ts';
@@ -25,6 +32,7 @@ export interface DirectoryClientOptions {
   readonly token: () => Promise<string>;
   /** Where the last known state is kept. */
   readonly cachePath: string;
+  /** Also when the namespaces are others, and once the controller has said that they are not. */
   readonly onWorkloads: (workloads: ReadonlyMap<string, OwnWorkload>) => void;
   readonly onDestination: (address: string, port: number, destination: Destination) => void;
   readonly onForgotten?: (address: string, port: number) => void;
@@ -67,6 +75,7 @@ export class DirectoryClient {
   readonly #limits: ClientLimits;
   readonly #known: KnownDestinations;
   readonly #workloads = new Map<string, OwnWorkload>();
+  readonly #namespaces = new Map<string, OptedInNamespace>();
   readonly #meshed = new Set<string>();
   readonly #waiting = new Map<string, Set<() => void>>();
   readonly #leaving = new Map<string, (missingNodes: readonly string[] | undefined) => void>();
@@ -78,6 +87,8 @@ export class DirectoryClient {
   #acknowledge = 0;
   #epoch = '';
   #workloadsVersion = 0;
+  #knowsWorkloads = false;
+  #isCurrent = false;
   #trustBundle: TrustBundle | undefined;
   #isConnected = false;
   #lastProblem = '';
@@ -105,8 +116,24 @@ export class DirectoryClient {
     return this.#epoch !== '';
   }
 
+  /** Of this node. */
   get workloads(): ReadonlyMap<string, OwnWorkload> {
     return this.#workloads;
+  }
+
+  /** Those that are opted in, by name. */
+  get namespaces(): ReadonlyMap<string, OptedInNamespace> {
+    return this.#namespaces;
+  }
+
+  /** What workloads and namespaces there are is known: of a controller, or of an earlier run. */
+  get knowsWorkloads(): boolean {
+    return this.#knowsWorkloads;
+  }
+
+  /** A controller has told them in this run. */
+  get isCurrent(): boolean {
+    return this.#isCurrent;
   }
 
   get destinationCount(): number {
@@ -330,20 +357,32 @@ export class DirectoryClient {
       this.#options.onDestination(known.address, known.port, known.destination);
       for (const look of [...(this.#waiting.get(known.key) ?? [])]) look();
     }
-    if (workloads !== undefined) {
-      if (workloads.full) this.#workloads.clear();
-      for (const uid of workloads.removedUids) this.#workloads.delete(uid);
-      for (const workload of workloads.upserts.map(readOwnWorkload)) {
-        if (workload !== undefined) this.#workloads.set(workload.uid, workload);
-      }
-      this.#workloadsVersion = Number(workloads.version);
-      this.#options.onWorkloads(this.#workloads);
-    }
+    if (workloads !== undefined) this.#updateWorkloads(workloads);
+    // The first update tells of workloads all that the agent has missed, be it nothing.
+    const isFirst = version > 0n && !this.#isCurrent;
+    if (isFirst) this.#isCurrent = this.#knowsWorkloads = true;
+    if (workloads !== undefined || isFirst) this.#options.onWorkloads(this.#workloads);
     if (version > 0n) {
       this.#acknowledge = Number(version);
       this.#wakeup.call();
     }
     this.#saveSoon();
+  }
+
+  #updateWorkloads({ version, full, upserts, removedUids, namespaces }: WorkloadsDelta): void {
+    if (full) this.#workloads.clear();
+    for (const uid of removedUids) this.#workloads.delete(uid);
+    for (const workload of upserts.map(readOwnWorkload)) {
+      if (workload !== undefined) this.#workloads.set(workload.uid, workload);
+    }
+    if (namespaces !== undefined) this.#updateNamespaces(namespaces);
+    this.#workloadsVersion = Number(version);
+  }
+
+  #updateNamespaces({ full, upserts, removedNames }: NamespacesDelta): void {
+    if (full) this.#namespaces.clear();
+    for (const name of removedNames) this.#namespaces.delete(name);
+    for (const { name, configuration } of upserts) this.#namespaces.set(name, { name, configuration });
   }
 
   #saveSoon(): void {
@@ -357,7 +396,9 @@ export class DirectoryClient {
     const now = performance.now();
     this.#epoch = memory.epoch;
     this.#workloadsVersion = memory.workloadsVersion;
+    this.#knowsWorkloads = memory.knowsWorkloads;
     for (const workload of memory.workloads) this.#workloads.set(workload.uid, workload);
+    for (const namespace of memory.namespaces) this.#namespaces.set(namespace.name, namespace);
     for (const saved of memory.destinations) this.#known.restore(saved, now);
     this.#options.onWorkloads(this.#workloads);
     for (const { address, port, destination } of memory.destinations)
@@ -375,7 +416,9 @@ export class DirectoryClient {
         node,
         epoch: this.#epoch,
         workloadsVersion: this.#workloadsVersion,
+        knowsWorkloads: this.#knowsWorkloads,
         workloads: [...this.#workloads.values()],
+        namespaces: [...this.#namespaces.values()],
         destinations,
         ...(this.#trustBundle && { trustBundle: this.#trustBundle }),
       };
