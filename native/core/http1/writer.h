@@ -18,21 +18,22 @@ struct NewField {
 };
 
 struct FieldEdits {
-  std::span<const std::string_view> remove;
-  std::span<const NewField> set;  // written at the end, in place of all fields of the name
-  std::span<const NewField> add;  // beside those of the name
+  std::span<const std::string_view> remove = {};
+  std::span<const NewField> set = {};  // written at the end, in place of all fields of the name
+  std::span<const NewField> add = {};  // beside those of the name
 };
 
 struct RequestEdits {
-  FieldEdits fields;
-  std::string_view path;       // with the query; empty: as received
-  std::string_view authority;  // for Host and an absolute target; empty: the request's own, which HTTP/1.0 may lack
-  bool origin_form = false;    // an absolute target loses its scheme and authority: for a server that is no proxy
-  bool allow_upgrade = true;   // if the request asks for one
+  FieldEdits fields = {};
+  std::string_view path = {};  // with the query; empty: as received
+  std::string_view authority =
+      {};                     // for Host and an absolute target; empty: the request's own, which HTTP/1.0 may lack
+  bool origin_form = false;   // an absolute target loses its scheme and authority: for a server that is no proxy
+  bool allow_upgrade = true;  // if the request asks for one
 };
 
 struct ResponseEdits {
-  FieldEdits fields;
+  FieldEdits fields = {};
   bool to_http10 = false;  // the client's request was of HTTP/1.0
   bool close = false;      // nothing follows on the client's connection
 };
