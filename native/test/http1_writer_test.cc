@@ -102,6 +102,8 @@ TEST("HTTP/1.1 forwarding: Host and targets (RFC 9112, 3.2.2)") {
                {.path = "/z", .authority = "c"});
   CheckRequest("CONNECT b:443 HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n");
   CheckRequest("GET / HTTP/1.0\r\nA: 1\r\n\r\n", "GET / HTTP/1.1\r\nHost: d\r\nA: 1\r\n\r\n", {.authority = "d"});
+  CheckRequest("PUT / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+               "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
   CheckRequest("GET http://b/ HTTP/1.0\r\n\r\n", "GET http://b/ HTTP/1.1\r\nHost: b\r\n\r\n");
 }
 

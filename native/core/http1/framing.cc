@@ -34,7 +34,7 @@ class Interpreter {
     if (const Error error = CheckBody(); error != Error::kNone) return error;
     head_.persistent = !close_ && (!head_.http10 || keep_alive_);
     head_.upgrade = upgrade_option_ && upgrade_field_ && !upgrade_to_http2_ && !head_.http10;
-    head_.takes_trailers = takes_trailers_ && te_option_;
+    head_.takes_trailers = takes_trailers_ && te_option_ && head_.kind == Kind::kRequest;
     return Error::kNone;
   }
 

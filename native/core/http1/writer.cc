@@ -132,6 +132,8 @@ Written WriteRequest(const Head& request, const RequestEdits& edits, std::string
   const bool replaces_host = !edits.authority.empty() || request.target_form == TargetForm::kAbsolute ||
                              request.target_form == TargetForm::kAuthority;
   AppendKept(out, request, edits.fields, [&](const Field& field, std::string& to, std::string_view& run) {
+    // HTTP/1.0 knows no interim responses, and its Expect has no meaning (RFC 9110, 10.1.1).
+    if (field.id == FieldId::kExpect) return request.http10;
     if (field.id != FieldId::kHost || !replaces_host || request.value(field) == authority) return false;
     to.append(run);
     run = {};
