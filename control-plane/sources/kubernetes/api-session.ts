@@ -66,7 +66,9 @@ export class ApiSession {
       createConnection: () => socket,
       settings: { initialWindowSize: streamWindow, enablePush: false },
     });
-    session.once('connect', () => session.setLocalWindowSize(sessionWindow));
+    session.once('connect', () => {
+      if (!session.destroyed) session.setLocalWindowSize(sessionWindow); // which throws where the peer was faster
+    });
     this.#keepWatch(session);
     return session;
   }
@@ -75,7 +77,7 @@ export class ApiSession {
     const own = this.#session;
     let answered = true;
     const pings = setInterval(() => {
-      if (!answered) {
+      if (!answered || session.destroyed) {
         session.destroy();
         return;
       }

@@ -551,8 +551,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ),
   },
   {
-    weight: 3,
-    arbitrary: fc.nat(6).map((ms): Step => async () => {
+    weight: 5,
+    arbitrary: fc.nat(12).map((ms): Step => async () => {
       await delay(ms);
     }),
   },
@@ -573,9 +573,10 @@ for (const [name, options] of transports) {
       const resources = resourceKinds.filter(({ kind }) => kind === 'Pod' || kind === 'Namespace');
       await fc.assert(
         fc.asyncProperty(
-          fc.array(step, { maxLength: 40 }),
+          fc.array(step, { maxLength: 40, size: 'max' }),
           fc.integer({ min: 1, max: 6 }),
-          async (steps, pageLimit) => {
+          fc.boolean(),
+          async (steps, pageLimit, isStarted) => {
             const begun = await begin({
               ...options,
               resources,
@@ -585,6 +586,7 @@ for (const [name, options] of transports) {
             });
             const { server, mirror } = begun;
             try {
+              if (isStarted) await begun.started;
               for (const take of steps) await take(server);
               server.heal();
               // What cannot be read at the end is mended, as its last good state is of no interest here.
