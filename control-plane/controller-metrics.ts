@@ -1,6 +1,6 @@
 import { Counter, Gauge } from 'prom-client';
 
-import type { Registries } from '../admin/registries.ts';
+import type { AnyRegistry, Registries } from '../admin/registries.ts';
 import { createRegistries } from '../admin/registries.ts';
 import type { ErrorCode } from '../mesh/errors.ts';
 
@@ -35,8 +35,13 @@ export function reasonsNotReady({ hasStarted, issuerNotAfter }: ControllerStatus
   return reasons;
 }
 
-export function createControllerRegistries(counts: ControllerCounts, status: () => ControllerStatus): Registries {
+export function createControllerRegistries(
+  counts: ControllerCounts,
+  status: () => ControllerStatus,
+  registerMore?: (registry: AnyRegistry) => void,
+): Registries {
   return createRegistries((registry) => {
+    registerMore?.(registry);
     const registers = [registry];
     new Counter({
       name: 'weft_certificates_total',

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import pino from 'pino';
 
 import { parseNetwork } from '../mesh/address.ts';
+import type { AnyRegistry } from '../admin/registries.ts';
 import { AdminServer } from '../admin/admin-server.ts';
 import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
@@ -11,15 +12,20 @@ import { parseListenAddress } from '../mesh/listen-address.ts';
 import type { ControllerStatus } from './controller-metrics.ts';
 import { ControllerCounts, createControllerRegistries, reasonsNotReady } from './controller-metrics.ts';
 import { Controller } from './controller.ts';
+import type { Authenticator } from './identity/certificate-authority.ts';
 import { IssuerSource } from './identity/issuer-source.ts';
 import { TokenAuthority, openTokenKey } from './identity/token-authority.ts';
 import type { ServerCertificate } from './server-certificate.ts';
 import { issueServerCertificate } from './server-certificate.ts';
 import { ManifestSource } from './sources/manifests.ts';
+import type { Source } from './sources/source.ts';
 
-const usage = `Usage: weft-controller --manifests DIR [flags]
+const usage = `Usage: weft-controller --kubernetes [--kubeconfig FILE] [flags]
+       weft-controller --manifests DIR [flags]
        weft-controller token --node NAME [--state-dir DIR] [--life TIME]
 
+  --kubernetes             objects and the verification of tokens from the API server of the cluster
+  --kubeconfig FILE        how to reach it (default: as a pod of the cluster does)
   --manifests DIR          folder of Kubernetes objects as YAML
   --state-dir DIR          issuer, trust anchor and the key of tokens (default /var/lib/weft-controller)
   --issuer DIR             folder with tls.crt, tls.key and ca.crt (default: <state-dir>/issuer, made where it is absent)
@@ -43,23 +49,46 @@ if (values.help) {
 }
 const log = pino({ base: { component: 'controller', pid: process.pid } }, pino.destination({ dest: 2, sync: true }));
 const mesh = { controlPlaneNamespace: values['own-namespace'], trustDomain: values['trust-domain'] };
-const tokens = new TokenAuthority({
-  key: orExit(await openTokenKey(join(values['state-dir'], 'token.key'))),
-  namespace: mesh.controlPlaneNamespace,
-  serviceAccount: 'weft-agent',
-});
-if (positionals[0] === 'token') printToken();
+const agents = { namespace: mesh.controlPlaneNamespace, serviceAccount: 'weft-agent' };
+if (positionals[0] === 'token') await printToken();
 else await run();
 
-function printToken(): void {
+async function openTokens(): Promise<TokenAuthority> {
+  return new TokenAuthority({ key: orExit(await openTokenKey(join(values['state-dir'], 'token.key'))), ...agents });
+}
+
+async function printToken(): Promise<void> {
   const { node, life } = values;
   if (node === undefined) exitWithUsage('--node is required');
+  const tokens = await openTokens();
   process.stdout.write(`${tokens.issue({ node, pod: `weft-agent-${node}` }, { lifeMs: parseDuration(life) })}\n`);
 }
 
+interface Surroundings {
+  readonly source: Source;
+  readonly authenticator: Authenticator;
+  readonly registerMetrics?: (registry: AnyRegistry) => void;
+  readonly close?: () => Promise<void>;
+}
+
+async function openSurroundings(onProblem: (problem: WeftError) => void): Promise<Surroundings> {
+  const { manifests, kubernetes, kubeconfig } = values;
+  if (kubernetes === (manifests !== undefined)) exitWithUsage('either --kubernetes or --manifests is required');
+  if (manifests === undefined) {
+    // The client library takes 70 MB, so only where it is used.
+    const { openCluster } = await import('./cluster.ts');
+    const { registerSourceMetrics } = await import('./sources/kubernetes/source-metrics.ts');
+    const cluster = orUsage(() => openCluster({ kubeconfig, onProblem, ...agents }));
+    const registerMetrics = (registry: AnyRegistry): void => registerSourceMetrics(registry, cluster.source.reflectors);
+    return { ...cluster, registerMetrics };
+  }
+  if (kubeconfig !== undefined) exitWithUsage('--kubeconfig goes with --kubernetes');
+  const source = new ManifestSource(manifests);
+  source.onChange(() => source.problems().forEach(onProblem));
+  return { source, authenticator: await openTokens() };
+}
+
 async function run(): Promise<void> {
-  const { manifests } = values;
-  if (manifests === undefined) exitWithUsage('--manifests is required');
   const leafLifeMs = orUsage(() => parseDuration(values['leaf-life']));
   const listenAddress = orUsage(() => parseListenAddress(values.listen));
   const adminAddress = orUsage(() => parseListenAddress(values.admin));
@@ -68,6 +97,7 @@ async function run(): Promise<void> {
     counts.problem(problem.code);
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
+  const { source, authenticator, registerMetrics, close } = await openSurroundings(onProblem);
   const issuer = orExit(
     await IssuerSource.open({
       folder: values.issuer ?? join(values['state-dir'], 'issuer'),
@@ -86,12 +116,11 @@ async function run(): Promise<void> {
     if (renewed instanceof WeftError) onProblem(renewed);
     else controller.setTls(renewed);
   };
-  const source = new ManifestSource(manifests);
   const controller = new Controller({
     source,
     mesh,
     clusterNetworks: orUsage(() => values['cluster-networks'].split(',').map((text) => parseNetwork(text.trim()))),
-    authenticator: tokens,
+    authenticator,
     issuer: () => issuer.current,
     leafLifeMs,
     tls: orExit(certificate()),
@@ -106,7 +135,7 @@ async function run(): Promise<void> {
     issuerNotAfter: issuer.current.notAfter,
   });
   const admin = new AdminServer({
-    registries: createControllerRegistries(counts, status),
+    registries: createControllerRegistries(counts, status, registerMetrics),
     reasonsNotReady: () => reasonsNotReady(status()),
     onError: (error) => {
       log.error({ error }, 'the admin server failed');
@@ -115,16 +144,13 @@ async function run(): Promise<void> {
   await admin.listen(adminAddress.host, adminAddress.port);
   const stop = new AbortController();
   const renewal = setInterval(renewCertificate, Math.min(leafLifeMs * renewAt, longestTimerMs));
-  source.onChange(() => {
-    for (const problem of source.problems()) onProblem(problem);
-  });
   const port = await controller.start(listenAddress.port, listenAddress.host, stop.signal);
   hasStarted = true;
   log.info({ host: listenAddress.host, port }, 'ready');
   const end = (): void => {
     clearInterval(renewal);
     stop.abort();
-    void Promise.all([controller.close(), issuer.close(), admin.close()]).then(() => process.exit());
+    void Promise.all([controller.close(), issuer.close(), admin.close(), close?.()]).then(() => process.exit());
   };
   process.once('SIGTERM', end);
   process.once('SIGINT', end);
@@ -134,6 +160,8 @@ function readArguments() {
   const text = (fallback: string) => ({ type: 'string' as const, default: fallback });
   const options = {
     help: { type: 'boolean', default: false },
+    kubernetes: { type: 'boolean', default: false },
+    kubeconfig: { type: 'string' },
     manifests: { type: 'string' },
     node: { type: 'string' },
     issuer: { type: 'string' },

@@ -167,6 +167,8 @@ export class Model implements MeshView {
       case 'ServiceAccount':
         if (exists) this.#accounts.add(`${object.value.namespace}/${object.value.name}`);
         else this.#accounts.delete(`${object.value.namespace}/${object.value.name}`);
+        break;
+      case 'Node': // its pods say all that is asked so far
     }
   }
 

@@ -18,6 +18,9 @@ const catalogue = {
   'WEFT-E110': 'Start the agent as root and give --worker-uid a user that has no capabilities.',
   'WEFT-E111':
     "Look who changes rules, routes or devices in the pod's network namespace: `ip rule`, `ip route show table all`. Until it is mended the pod's traffic is dropped.",
+  'WEFT-E120': 'Mend the object; until then what it said before stays in force.',
+  'WEFT-E121':
+    "The controller goes on with what it knew. Look at the API server, at the network to it and at the rights of the controller's service account.",
   'WEFT-E301': 'The agent must send its token as "authorization: Bearer"; look at --token-file of the agent.',
   'WEFT-E302': 'Look at --node-name of the agent and at the node of the pod that its token is bound to.',
   'WEFT-E303': 'Agent and controller do not speak the same protocol: look at their versions.',

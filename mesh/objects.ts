@@ -60,12 +60,21 @@ export interface SourceEndpoint {
   readonly zone: string;
 }
 
+export interface SourceNode {
+  readonly name: string;
+  /** Empty where no cloud says. */
+  readonly zone: string;
+  /** From which the kubelet probes its pods. */
+  readonly addresses: readonly string[];
+}
+
 interface Kinds {
   readonly Namespace: SourceNamespace;
   readonly Pod: SourcePod;
   readonly Service: SourceService;
   readonly EndpointSlice: SourceEndpointSlice;
   readonly ServiceAccount: SourceServiceAccount;
+  readonly Node: SourceNode;
 }
 
 export type SourceKind = keyof Kinds;
@@ -76,7 +85,8 @@ export type SourceObject = { [Kind in SourceKind]: { readonly kind: Kind; readon
 export function objectKey(object: SourceObject): string {
   switch (object.kind) {
     case 'Namespace':
-      return `Namespace/${object.value.name}`;
+    case 'Node':
+      return `${object.kind}/${object.value.name}`;
     case 'Pod':
       return `Pod/${object.value.uid}`;
     default:

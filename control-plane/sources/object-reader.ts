@@ -2,6 +2,7 @@ import type {
   SourceEndpoint,
   SourceEndpointSlice,
   SourceNamespace,
+  SourceNode,
   SourceObject,
   SourcePod,
   SourceService,
@@ -23,6 +24,8 @@ export function readObject(object: Fields): SourceObject | undefined {
       return { kind: 'EndpointSlice', value: readEndpointSlice(object) };
     case 'ServiceAccount':
       return { kind: 'ServiceAccount', value: readNames(fields(object['metadata'], 'metadata')) };
+    case 'Node':
+      return { kind: 'Node', value: readNode(object) };
     default:
       return undefined;
   }
@@ -41,6 +44,18 @@ function readNamespace(object: Fields): SourceNamespace {
     name: text(metadata['name'], 'metadata.name'),
     labels: texts(metadata['labels'], 'metadata.labels'),
     annotations: texts(metadata['annotations'], 'metadata.annotations'),
+  };
+}
+
+function readNode(object: Fields): SourceNode {
+  const metadata = fields(object['metadata'], 'metadata');
+  const status = fields(object['status'] ?? {}, 'status');
+  return {
+    name: text(metadata['name'], 'metadata.name'),
+    zone: texts(metadata['labels'], 'metadata.labels')['topology.kubernetes.io/zone'] ?? '',
+    addresses: items(status['addresses'], 'status.addresses')
+      .filter(({ item }) => item['type'] === 'InternalIP')
+      .map(({ item, place }) => address(item['address'], `${place}.address`)),
   };
 }
 
