@@ -28,9 +28,11 @@ EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
 }
 
 void EventLoop::Turn() {
+  turning_ = true;
   for (int batch = 0; batch < kBatchesPerTurn; batch++) {
     if (!Batch()) break;
   }
+  turning_ = false;
   if (!tasks_.empty()) {
     Arm(0);
   } else if (armed_us_ == TimerWheel::kNever) {
@@ -78,7 +80,9 @@ void EventLoop::Remove(int fd) {
 }
 
 void EventLoop::Defer(Task& task) {
-  if (!task.linked()) tasks_.PushBack(task);
+  if (task.linked()) return;
+  tasks_.PushBack(task);
+  if (!turning_ && armed_us_ != 0) Arm(0);
 }
 
 void EventLoop::Schedule(Timer& timer, int64_t deadline_us) {

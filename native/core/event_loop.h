@@ -55,7 +55,8 @@ class EventLoop final : private Watcher {
   // Closing is not enough for a descriptor that another process may hold a duplicate of: epoll(7), questions 6 and 7.
   void Remove(int fd);
 
-  // Runs the task after the events of this batch, or in the next batch if it is called from a task.
+  // Runs the task after the events of this batch, or in the next batch if it is called from a task or outside of
+  // Turn().
   void Defer(Task& task);
   void Schedule(Timer& timer, int64_t deadline_us);
   void Retire(std::unique_ptr<Retired> object);
@@ -69,6 +70,7 @@ class EventLoop final : private Watcher {
   Descriptor epoll_;
   Descriptor timerfd_;
   int64_t now_us_ = 0;
+  bool turning_ = false;
   int64_t armed_us_ = TimerWheel::kNever;
   std::unique_ptr<TimerWheel> wheel_;
   List<Task, Task> tasks_;
