@@ -53,10 +53,18 @@ EngineStatistics Engine::statistics() const {
   return statistics;
 }
 
+// Peers shall not open streams here any more, as a successor takes them.
 void Engine::StopAccepting() {
   accepting_ = false;
   for (auto& [id, pod] : pods_) CloseListener(*pod);
   tunnels_.ForEach([](Tunnel& tunnel) { tunnel.Retire(); });
+}
+
+template <typename Condition>
+void Engine::GoAway(Condition condition) {
+  tunnels_.ForEach([&](Tunnel& tunnel) {
+    if (tunnel.is_served() && condition(tunnel)) tunnel.GoAway();
+  });
 }
 
 // May be called by a decision, so by code of any object here: what is not needed any more is closed, and freed with the
@@ -122,6 +130,12 @@ void Engine::BrokerListenerGone(uint32_t id) {
 void Engine::BrokerSockets(const broker::Sockets& message, std::span<Descriptor> sockets) {
   if (Pod* pod = Find(message.pod)) pod->stock(message.family).Received(sockets, message.error);
   ForgetIfUnused(message.pod);
+}
+
+// What peers open while listeners are given up one after the other comes to the successor's.
+void Engine::BrokerDrain(uint32_t grace_ms) {
+  GoAway([](const Tunnel&) { return true; });
+  decisions_.OnDrain(grace_ms);
 }
 
 void Engine::BrokerWritable() {
@@ -239,6 +253,7 @@ void Engine::RetireTunnelsOf(uint32_t credentials) {
     entry->second->Retire();
     entry = tunnel_pool_.erase(entry);
   }
+  GoAway([&](const Tunnel& tunnel) { return tunnel.identity().server_name == credentials; });
 }
 
 void Engine::RetireTunnels(uint32_t pod) {
@@ -344,16 +359,18 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   identity.peer_address = identity.remote_address;
   identity.remote_address = request.client.address;
   identity.remote_port = request.client.port;
+  const bool expired = tunnel.IsPeerExpired();
   connections_++;
   record_ = {};
   record_.identity = identity;
   decisions_.OnConnection(record_);
   const Decision decision = record_.decision;
-  if (closed_ || identity.astray != 0 || decision.action != Action::kRelayToApp) {
+  if (closed_ || expired || identity.astray != 0 || decision.action != Action::kRelayToApp) {
     connections_--;
     record_ = {};
     record_.identity = identity;
-    record_.outcome.reason = CloseReason::kRefused;
+    record_.outcome.reason = expired ? CloseReason::kTlsFailed : CloseReason::kRefused;
+    if (expired) record_.outcome.error = static_cast<uint32_t>(tls::Reason::kExpired);
     decisions_.OnClose(record_);
     return nullptr;
   }

@@ -115,7 +115,7 @@ class Engine final : private BrokerEvents,
   void BrokerListener(const broker::Listener& message, Descriptor socket) override;
   void BrokerListenerGone(uint32_t pod) override;
   void BrokerSockets(const broker::Sockets& message, std::span<Descriptor> sockets) override;
-  void BrokerDrain(uint32_t grace_ms) override { decisions_.OnDrain(grace_ms); }
+  void BrokerDrain(uint32_t grace_ms) override;
   void BrokerWritable() override;
   void BrokerLost() override;
   bool Ask(const SocketStock& stock, uint32_t count) override;
@@ -140,6 +140,8 @@ class Engine final : private BrokerEvents,
   bool IsLeaving(uint32_t pod) const { return !accepting_ || retired_pods_.contains(pod); }
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void RetireTunnelsOf(uint32_t credentials);
+  template <typename Condition>
+  void GoAway(Condition condition);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);

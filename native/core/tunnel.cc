@@ -3,7 +3,7 @@
 #include <netinet/tcp.h>
 
 #include <cerrno>
-#include <cstring>
+#include <ctime>
 #include <utility>
 
 namespace weft::core {
@@ -12,6 +12,10 @@ namespace {
 constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
 // New policies of the network reach who is connected already by then.
 constexpr int64_t kMaxAgeUs = 30'000'000;
+// A peer that uses a connection for longer than we would is asked for another one.
+constexpr int64_t kMaxAgeServedUs = 2 * kMaxAgeUs;
+// Streams that the peer has opened before it hears GOAWAY come within this time.
+constexpr int64_t kGoAwayUs = 5'000'000;
 // The client closes what is not used. A server that did so at the same time would reset streams that are on their way.
 constexpr int64_t kIdleTimesOfServer = 3;
 constexpr uint32_t kMostStreams = 200;
@@ -146,6 +150,12 @@ void Tunnel::Retire() {
   if (!was_retired && !closed_) session_.AskToLeave();
 }
 
+void Tunnel::GoAway() {
+  if (!closed_) session_.GoAway(loop().now_us() + kGoAwayUs);
+}
+
+bool Tunnel::IsPeerExpired() const { return time(nullptr) >= link_->tls().peer().not_after; }
+
 void Tunnel::Readable() {
   must_read_ = false;
   for (size_t turn = 0; turn < kBytesPerTurn && !closed_;) {
@@ -202,6 +212,7 @@ void Tunnel::LinkFailed(const tls::Failure& failure) {
 void Tunnel::OnOpen(weft1::Stream& opened, const weft1::OpenRequest& request) {
   used_us_ = loop().now_us();
   opened_++;
+  if (used_us_ - born_us_ >= kMaxAgeServedUs || IsPeerExpired()) GoAway();
   auto* stream = new Stream(*this, opened);
   PeerStreamEvents* const events = context_.owner.StreamOpened(*this, *stream, request);
   if (closed_) return;  // by the decision, and the stream with it

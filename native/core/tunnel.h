@@ -75,11 +75,16 @@ class Tunnel final : public Retired,
   bool TakesStreams() const;
   // The opening side opens no more streams, and ends the tunnel with the last one; the accepting side asks it to.
   void Retire();
+  // Of the accepting side: asks the peer to open its next streams elsewhere.
+  void GoAway();
   void Close(CloseReason reason, int error);
 
   // Of the accepting side: its TCP connection, and who is at the other end.
   const Identity& identity() const { return identity_; }
   uint32_t pod() const { return pod_; }
+  bool is_served() const { return identity_.tunnel != 0; }
+  // Whoever could not connect anew by what it has shown opens no stream either.
+  bool IsPeerExpired() const;
 
  private:
   class Stream;

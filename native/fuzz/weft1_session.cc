@@ -225,7 +225,7 @@ class Apps final : public SessionEvents {
         app->unread = 0;
         return;
       case 8:
-        if (role_ != Role::kClient) return session_.GoAway();
+        if (role_ != Role::kClient) return session_.GoAway(0);
         if (Stream* const stream = session_.Open({})) Add(*stream);
         return;
       case 9:

@@ -257,7 +257,7 @@ void Run(uint64_t seed, uint32_t streams) {
     switch (Below(random, 7)) {
       case 0:
         moved = more && client.Open();
-        if (goes_away && fates.size() == streams / 2) server.session.GoAway();
+        if (goes_away && fates.size() == streams / 2) server.session.GoAway(0);
         break;
       case 1:
         moved = client.Act();

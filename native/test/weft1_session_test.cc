@@ -358,8 +358,8 @@ TEST("weft/1: after GOAWAY what is open goes on, what is opened is refused") {
   Stream* const late = pair.client.session.Open(SomeRequest());
   pair.client.Write(*late, Text("for nobody"));
   const Buffer opening = pair.client.Take();
-  pair.server.session.GoAway();
-  pair.server.session.GoAway();
+  pair.server.session.GoAway(0);
+  pair.server.session.GoAway(0);
   const Buffer farewell = pair.server.Take();
   CHECK(farewell == RawFrame(FrameType::kGoAway, 0, Numbers({1})));
   CHECK(pair.client.Receive(farewell) == ErrorCode::kNone);

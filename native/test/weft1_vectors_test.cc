@@ -74,7 +74,7 @@ std::string Sent(const Vector& vector) {
     CHECK(peer.Receive(Joined({RawHello(), RawOpen(last)})) == ErrorCode::kNone);
     peer.Take();
     if (vector.name == "GOAWAY") {
-      peer.session.GoAway();
+      peer.session.GoAway(0);
     } else {
       const uint32_t bytes = Number(vector, "bytes");
       CHECK(peer.Receive(RawFrame(weft1::FrameType::kData, last, Buffer(bytes))) == ErrorCode::kNone);

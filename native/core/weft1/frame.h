@@ -33,7 +33,7 @@ constexpr uint32_t kOpenBytes = 36;  // client address 16, destination address 1
 constexpr uint32_t kCreditBytes = 4;  // bytes u32
 constexpr uint32_t kResetBytes = 4;   // ErrorCode u32
 constexpr uint32_t kPingBytes = 8;    // opaque
-constexpr uint32_t kGoAwayBytes = 4;  // the last stream that is served u32
+constexpr uint32_t kGoAwayBytes = 4;  // the last stream that is sure to be served u32
 constexpr uint32_t kMaxControlBytes = kOpenBytes;
 
 // Of a stream (kReset), or of the whole connection.

@@ -85,8 +85,9 @@ Stream* Session::Open(const OpenRequest& request) {
   return streams_.emplace(id, std::unique_ptr<Stream>(new Stream(id))).first->second.get();
 }
 
-void Session::GoAway() {
+void Session::GoAway(int64_t refuses_from_us) {
   if (std::exchange(gone_away_, true)) return;
+  refuses_from_us_ = refuses_from_us;
   WriteU32(Put(FrameType::kGoAway, 0, kGoAwayBytes), last_stream_);
 }
 
@@ -284,8 +285,9 @@ ErrorCode Session::HandleOpen(uint32_t id) {
   last_stream_ = id;
   // The client cannot know how many there are: a stream counts here until its last bytes have been consumed.
   const bool too_many = streams_.size() >= std::max(limits_.max_streams, kPeerStreamsBeforeHello);
-  if (gone_away_ || too_many) {
-    const ErrorCode code = gone_away_ ? ErrorCode::kRefused : ErrorCode::kTooManyStreams;
+  const bool refuses = gone_away_ && now_us_ >= refuses_from_us_;
+  if (refuses || too_many) {
+    const ErrorCode code = refuses ? ErrorCode::kRefused : ErrorCode::kTooManyStreams;
     WriteU32(Put(FrameType::kReset, id, kResetBytes), static_cast<uint32_t>(code));
     return ErrorCode::kNone;
   }

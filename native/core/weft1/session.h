@@ -56,7 +56,7 @@ class SessionEvents {
   virtual void OnFin(Stream& stream) = 0;
   // The stream is gone when this returns: it must be neither released nor reset.
   virtual void OnReset(Stream& stream, ErrorCode code) = 0;
-  // The peer serves no stream that is opened from now on.
+  // The peer asks for no more streams.
   virtual void OnGoAway() = 0;
   // There is something to send where nothing was. It is not complete yet: nothing of the session may be called.
   virtual void OnOutput() = 0;
@@ -82,8 +82,8 @@ class Session {
   Stream* Open(const OpenRequest& request);
   size_t open_streams() const { return streams_.size(); }
   bool can_open() const;
-  // Of a server: what is opened from now on is refused.
-  void GoAway();
+  // Of a server: tells the client to open no more. What comes from this time on is refused; some may be on their way.
+  void GoAway(int64_t refuses_from_us);
   // Of a server: the peer is asked to open no more streams. Those that it opens before it has heard are served.
   void AskToLeave();
 
@@ -128,10 +128,11 @@ class Session {
   uint64_t windows_ = 0;
   uint32_t last_stream_ = 0;  // opened
   uint32_t peer_max_streams_;
-  uint32_t round_ = 0;          // of shares in the output
-  size_t round_left_ = 0;       // of the output, to be written in this round
-  int64_t now_us_ = 0;          // of the last Receive()
-  int64_t control_due_us_ = 0;  // when the control frames that came would be due at the rate allowed
+  uint32_t round_ = 0;           // of shares in the output
+  size_t round_left_ = 0;        // of the output, to be written in this round
+  int64_t now_us_ = 0;           // of the last Receive()
+  int64_t refuses_from_us_ = 0;  // once it goes away
+  int64_t control_due_us_ = 0;   // when the control frames that came would be due at the rate allowed
 
   std::byte partial_[kMaxControlBytes];  // of a header, or of a control frame's payload
   uint32_t partial_bytes_ = 0;

@@ -1,0 +1,108 @@
+// Peers of a tunnel that are no engines: what they may not do, and what they are told.
+#include <thread>
+
+#include "two_nodes.h"
+
+namespace weft::test {
+namespace {
+
+using core::CloseReason;
+
+TEST("tunnel: a stream goes where its connection went, to no other port or address") {
+  TwoNodes nodes;
+  RawPeer peer(nodes);
+  const Endpoint there = nodes.server.endpoint();
+  Endpoint other_port = there, other_address = there;
+  other_port.port++;
+  other_address.address.bytes[15]++;
+  peer.Send(Joined({RawHello(), OpenTo(1, other_port), OpenTo(2, other_address)}));
+  const Buffer refusal = Numbers({static_cast<uint32_t>(weft1::ErrorCode::kRefused)});
+  CHECK(peer.Receive(24) ==
+        Joined({RawFrame(weft1::FrameType::kReset, 1, refusal), RawFrame(weft1::FrameType::kReset, 2, refusal)}));
+  peer.Send(OpenTo(3, there));
+  const Descriptor served = Accept(nodes.server.app);
+  // Two were shown as astray, to be counted, and refused although the decision was to relay them.
+  nodes.server.WithEngine([&](core::Engine&) { CHECK_EQUAL(nodes.origins.size(), 3u); });
+}
+
+TEST("tunnel: streams opened and reset as fast as may be cost their peer its connection, others nothing") {
+  TwoNodes nodes;
+  const auto pair = nodes.Pair();
+  RawPeer peer(nodes);
+  Buffer bytes = RawHello();
+  for (uint32_t id = 1; id <= 20'000; id++) {
+    const Buffer cycle =
+        Joined({OpenTo(id, nodes.server.endpoint()), RawFrame(weft1::FrameType::kReset, id, Numbers({2}))});
+    bytes.insert(bytes.end(), cycle.begin(), cycle.end());
+  }
+  std::thread attacker([&] { peer.Send(bytes); });
+  for (int i = 0; i < 20; i++) CheckPasses(pair);
+  attacker.join();
+  CheckPasses(pair);
+  EVENTUALLY(nodes.server.statistics().connections == 1);
+  CHECK(!peer.TrySend(Repeated(RawFrame(weft1::FrameType::kPong, 0, Buffer(8)), 100'001)) || peer.IsReset());
+  CheckPasses(pair);
+}
+
+TEST("tunnel: a server that takes no more streams, or goes away, is asked on another connection") {
+  TwoNodes nodes;
+  const Descriptor listener = Listen(LoopbackIpv4());
+  nodes.client.WithEngine([&](core::Engine&) { nodes.elsewhere = LocalEndpoint(listener); });
+  const Descriptor first = Connected(nodes.client.endpoint());
+  RawPeer full(nodes, listener);
+  const Buffer code = Numbers({static_cast<uint32_t>(weft1::ErrorCode::kTooManyStreams)});
+  full.Send(Joined({RawHello(), RawFrame(weft1::FrameType::kReset, 1, code)}));
+  CHECK_EQUAL(ReadError(first), ECONNRESET);
+  const Descriptor second = Connected(nodes.client.endpoint());
+  RawPeer leaving(nodes, listener);
+  leaving.Send(Joined({RawHello(), RawFrame(weft1::FrameType::kGoAway, 0, Numbers({1})),
+                       RawFrame(weft1::FrameType::kData, 1, Text("still"))}));
+  CHECK_EQUAL(Receive(second, 5), "still");
+  const Descriptor third = Connected(nodes.client.endpoint());
+  RawPeer last(nodes, listener);
+  last.Send(Joined({RawHello(), RawFrame(weft1::FrameType::kData, 1, Text("here"))}));
+  CHECK_EQUAL(Receive(third, 4), "here");
+  // One more has room there.
+  const Descriptor fourth = Connected(nodes.client.endpoint());
+  CHECK_EQUAL(last.Receive(2 * RawOpen(1).size()).size(), 2 * RawOpen(1).size());
+}
+
+TEST("tunnel: a peer opens no stream by a certificate that has expired, and what is open goes on") {
+  TwoNodes nodes;
+  RawPeer peer(nodes, 2);
+  const Endpoint there = nodes.server.endpoint();
+  peer.Send(Joined({RawHello(), OpenTo(1, there)}));
+  const Descriptor served = Accept(nodes.server.app);
+  std::this_thread::sleep_for(std::chrono::milliseconds(3100));
+  peer.Send(Joined({OpenTo(2, there), RawFrame(weft1::FrameType::kData, 1, Text("still"))}));
+  CHECK_EQUAL(Receive(served, 5), "still");
+  const Ended ended = nodes.server.EndedAt(1);  // the first is the connection that became the tunnel
+  CHECK(ended.outcome.reason == CloseReason::kTlsFailed);
+  CHECK_EQUAL(ended.outcome.error, static_cast<uint32_t>(core::tls::Reason::kExpired));
+  const Buffer told =
+      Joined({RawFrame(weft1::FrameType::kGoAway, 0, Numbers({2})),
+              RawFrame(weft1::FrameType::kReset, 2, Numbers({static_cast<uint32_t>(weft1::ErrorCode::kRefused)}))});
+  CHECK(peer.Receive(told.size()) == told);
+}
+
+TEST("tunnel: peers are asked to open streams elsewhere by an engine that leaves, and when credentials are others") {
+  TwoNodes nodes;
+  const Endpoint there = nodes.server.endpoint();
+  const auto farewell = [](uint32_t last) { return RawFrame(weft1::FrameType::kGoAway, 0, Numbers({last})); };
+  RawPeer verified(nodes);
+  verified.Send(Joined({RawHello(), OpenTo(1, there)}));
+  const Descriptor first = Accept(nodes.server.app);
+  nodes.server.WithEngine(
+      [&](core::Engine& engine) { engine.SetCredentials(nodes.own_number, nodes.authority.Issue(kServerName)); });
+  CHECK(verified.Receive(farewell(1).size()) == farewell(1));
+  RawPeer served(nodes);
+  served.Send(RawHello());
+  CHECK(served.Receive(0).empty());
+  nodes.server.WithEngine([](core::Engine& engine) { engine.StopAccepting(); });
+  CHECK(served.Receive(farewell(0).size()) == farewell(0));
+  verified.Send(OpenTo(2, there));  // which it may have done before it heard
+  const Descriptor second = Accept(nodes.server.app);
+}
+
+}  // namespace
+}  // namespace weft::test
