@@ -38,6 +38,8 @@ struct EngineOptions {
   uint32_t peer_timeout_ms = 30'000;
   // A tunnel without streams is closed after so long, or after up to twice as long.
   uint32_t tunnel_idle_ms = 20'000;
+  // That peers have begun and not finished: each holds some 60 KB.
+  uint32_t most_handshakes = 1024;
 };
 
 struct ProbeRequest {
@@ -165,6 +167,7 @@ class Engine final : private BrokerEvents,
   tls::Buffers tls_buffers_;
   std::unique_ptr<std::byte[]> received_;
   const TunnelContext tunnel_context_;
+  Handshakes handshakes_;
   const TlsConnectionContext tls_context_;
   const ProbeContext probe_context_;
   const std::shared_ptr<tls::TicketKeys> ticket_keys_;

@@ -19,10 +19,25 @@ TlsConnection::TlsConnection(const TlsConnectionContext& context, const Identity
     : Connection(identity, accepted_us), context_(context) {}
 
 void TlsConnection::Accept(std::shared_ptr<const tls::Context> credentials, Descriptor client) {
+  Handshakes& handshakes = context_.handshakes;
+  if (handshakes.count >= handshakes.most) handshakes.open.front().Close(CloseReason::kConnectTimeout, ETIMEDOUT);
+  handshakes.open.PushBack(*this);
+  handshakes.count++;
   SecureLinkEvents& events = *this;
   link_ = std::make_unique<SecureLink>(context_.loop, events);
   link_->Accept(std::move(credentials), context_.buffers, std::move(client), kProtocols,
                 context_.loop.now_us() + kHandshakeUs);
+}
+
+void TlsConnection::Established() {
+  Leave();
+  context_.events.TlsEstablished(*this);
+}
+
+void TlsConnection::Leave() {
+  if (!Link<TlsConnection>::linked()) return;
+  Link<TlsConnection>::Unlink();
+  context_.handshakes.count--;
 }
 
 void TlsConnection::LinkFailed(const tls::Failure& failure) {
@@ -34,6 +49,7 @@ void TlsConnection::Close(CloseReason reason, int error) {
   if (std::exchange(closed_, true)) return;
   reason_ = reason;
   error_ = error;
+  Leave();
   if (link_) link_->Close(true);
   context_.owner.Closed(*this);
 }

@@ -5,12 +5,20 @@
 #include <memory>
 
 #include "connection.h"
+#include "list.h"
 #include "peer_stream.h"
 #include "secure_link.h"
 
 namespace weft::core {
 
 class TlsConnection;
+
+// Handshakes cost their peers little and us memory. Honest ones are short, so the oldest one makes room for the next.
+struct Handshakes {
+  const uint32_t most;
+  List<TlsConnection, TlsConnection> open;
+  uint32_t count = 0;
+};
 
 class TlsEstablishedEvents {
  public:
@@ -25,11 +33,12 @@ struct TlsConnectionContext {
   EventLoop& loop;
   tls::Buffers& buffers;
   std::span<std::byte> received;
+  Handshakes& handshakes;
   ConnectionOwner& owner;
   TlsEstablishedEvents& events;
 };
 
-class TlsConnection final : public Connection, private SecureLinkEvents {
+class TlsConnection final : public Connection, public Link<TlsConnection>, private SecureLinkEvents {
  public:
   static const tls::Protocols kProtocols;
 
@@ -43,10 +52,11 @@ class TlsConnection final : public Connection, private SecureLinkEvents {
   Outcome outcome() const override;
 
  private:
-  void Established() override { context_.events.TlsEstablished(*this); }
+  void Established() override;
   void Readable() override {}
   void Writable() override {}
   void LinkFailed(const tls::Failure& failure) override;
+  void Leave();
   void Close(CloseReason reason, int error);
 
   const TlsConnectionContext& context_;

@@ -104,5 +104,32 @@ TEST("tunnel: peers are asked to open streams elsewhere by an engine that leaves
   const Descriptor second = Accept(nodes.server.app);
 }
 
+TEST("tunnel: handshakes that are begun and not finished make room for others, the oldest first") {
+  constexpr uint32_t kMore = 10;
+  TwoNodes nodes;
+  const auto before = nodes.Pair();
+  CheckPasses(before);
+  core::tls::Buffers buffers;
+  const core::tls::Protocols protocols{"weft/1"};
+  const auto context = MakeContext(nodes.authority.Issue(kClientName));
+  std::vector<Descriptor> sockets;
+  for (uint32_t i = 0; i < kMostHandshakes + kMore; i++) {
+    sockets.push_back(Connected(nodes.server.endpoint()));
+    const auto tls = core::tls::Connection::Connect(context, buffers, sockets.back().get(), protocols, kServerName);
+    SetNonBlocking(sockets.back(), true);
+    CHECK(tls->Handshake() == core::tls::Status::kWantsRead);  // which sends no more than the ClientHello
+    EVENTUALLY(nodes.server.statistics().accepted == i + 3);
+  }
+  for (uint32_t i = 0; i < kMore; i++) {
+    const Ended ended = nodes.server.EndedAt(i + 1);  // the first one became the tunnel
+    CHECK(ended.outcome.reason == CloseReason::kConnectTimeout);
+    CHECK_EQUAL(ended.identity.remote_port, uint32_t{LocalEndpoint(sockets[i]).port});
+  }
+  CHECK_EQUAL(nodes.server.statistics().connections, kMostHandshakes + 1);
+  CheckPasses(before);
+  nodes.workload = 2;
+  CheckPasses(nodes.Pair());
+}
+
 }  // namespace
 }  // namespace weft::test

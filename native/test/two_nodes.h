@@ -16,6 +16,7 @@ namespace weft::test {
 inline const std::string kClientName = "web.shop.serviceaccount.identity.weft-system.cluster.local";
 inline const std::string kServerName = "db.shop.serviceaccount.identity.weft-system.cluster.local";
 
+constexpr uint32_t kMostHandshakes = 40;
 constexpr uint32_t kPeerTimeoutMs = 1500;
 
 struct TwoNodes {
@@ -55,6 +56,7 @@ struct TwoNodes {
 
   MeshOptions ServerOptions(uint32_t tunnel_idle_ms) {
     MeshOptions options;
+    options.most_handshakes = kMostHandshakes;
     options.tunnel_idle_ms = tunnel_idle_ms;
     options.decide = [this](core::ConnectionRecord& record) {
       if (record.identity.origin != core::Origin::kCaptured) {
