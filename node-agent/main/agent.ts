@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { WeftError } from '../../mesh/errors.ts';
+import { WeftError } from '../../mesh/errors.ts';
 import type { Capture } from '../../native/capture.d.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
@@ -340,6 +340,12 @@ export class Agent {
       case 'resolve':
         this.#mesh?.link.resolve(message.address, message.port);
         break;
+      case 'credentials-refused': {
+        const { identity, reason } = message;
+        const problem = new WeftError('WEFT-E221', `a worker cannot use the certificate of ${identity}: ${reason}`);
+        this.#log.error({ code: problem.code, error: problem.message, hint: problem.hint }, 'trouble with the mesh');
+        break;
+      }
       case 'pod-drained':
         this.#enrolment.workerDrained(message.pod, worker);
     }

@@ -74,6 +74,8 @@ export type MessageToMain =
   | { readonly type: 'connections'; readonly connections: readonly ConnectionReport[]; readonly dropped: number }
   /** Connections wait for the answer, a DestinationMessage. */
   | { readonly type: 'resolve'; readonly address: string; readonly port: number }
+  /** They cannot be used. */
+  | { readonly type: 'credentials-refused'; readonly identity: string; readonly reason: string }
   /** The last connection of a released pod has ended in this worker. */
   | { readonly type: 'pod-drained'; readonly pod: number };
 
@@ -130,6 +132,10 @@ export function readMessageToMain(message: unknown): MessageToMain | undefined {
         : undefined;
     case 'pod-drained':
       return isPodId(message['pod']) ? { type: 'pod-drained', pod: message['pod'] } : undefined;
+    case 'credentials-refused':
+      return isText(message['identity']) && isText(message['reason'])
+        ? { type: 'credentials-refused', identity: message['identity'], reason: message['reason'] }
+        : undefined;
     case 'resolve':
       return typeof message['address'] === 'string' && isIP(message['address']) !== 0 && isPort(message['port'])
         ? { type: 'resolve', address: message['address'], port: message['port'] }
@@ -175,7 +181,7 @@ function isDirection(value: unknown): value is Direction {
   return value === 'inbound' || value === 'outbound';
 }
 
-function isText(value: unknown): boolean {
+function isText(value: unknown): value is string {
   return typeof value === 'string' && value.length <= maximumText;
 }
 

@@ -37,6 +37,7 @@ export interface PolicyDependencies {
   readonly metrics: ConnectionMetrics;
   readonly pods: Pick<WorkerPods, 'get'>;
   readonly resolve: (address: string, port: number) => void;
+  readonly onRefusedCredentials: (identity: string, reason: string) => void;
 }
 
 /** What has to be known before a connection can be decided on. */
@@ -112,10 +113,16 @@ export class Policy {
     this.#destinations.forget(address, port);
   }
 
+  /** What the engine cannot use changes nothing: the credentials before it stay in force. */
   setCredentials(message: CredentialsMessage): void {
-    const { engine } = this.#with;
+    const { engine, onRefusedCredentials } = this.#with;
     const number = engine.intern(message.identity);
-    engine.setCredentials(number, message);
+    try {
+      engine.setCredentials(number, message);
+    } catch (error) {
+      onRefusedCredentials(message.identity, error instanceof Error ? error.message : String(error));
+      return;
+    }
     this.#credentials.add(number);
     this.#retry(credentialsKey(number));
   }

@@ -10,6 +10,7 @@ export class FakeEngine implements Engine {
   accepting = true;
   closed = false;
   askedFor = '';
+  refusesCredentials = false;
   readonly names: string[] = [];
   readonly credentials = new Set<number>();
   /** Each with the words of its decision. */
@@ -57,6 +58,7 @@ export class FakeEngine implements Engine {
     return this.names[number - 1] ?? '';
   }
   setCredentials(identity: number): void {
+    if (this.refusesCredentials) throw new Error('the trust anchors are not certificates');
     this.credentials.add(identity);
   }
   forgetCredentials(identity: number): void {

@@ -90,6 +90,7 @@ export class TestPolicy {
       metrics: this.#metrics,
       pods: { get: (id) => (id === this.pod.id ? this.pod : this.neighbours.get(id)) },
       resolve: (address, port) => this.asked.push(`${address} ${port}`),
+      onRefusedCredentials: () => undefined,
     });
     t?.after(() => this.policy.close());
   }

@@ -322,3 +322,14 @@ test('what a worker adds to a report does not reach the log', () => {
   const message = { type: 'connections', connections: [{ ...report, level: 60, msg: 'ready' }], dropped: 0 };
   assert.deepEqual(readMessageToMain(message), { ...message, connections: [report] });
 });
+
+test('credentials that the engine cannot use are told to main, and those before them stay', (t) => {
+  const { worker, engine, sent } = setUp(t);
+  const identity = 'web.shop';
+  const credentials = { certificates: [], privateKey: new Uint8Array(), trustAnchors: [] };
+  worker.receive({ type: 'credentials', identity, ...credentials });
+  engine.refusesCredentials = true;
+  worker.receive({ type: 'credentials', identity, ...credentials });
+  assert.deepEqual(sent, [{ type: 'credentials-refused', identity, reason: 'the trust anchors are not certificates' }]);
+  assert.equal(engine.credentials.size, 1);
+});

@@ -78,6 +78,7 @@ export class Worker {
       proofs: this.#proofs,
       pods: this.#pods,
       resolve: (address, port) => void send({ type: 'resolve', address, port }),
+      onRefusedCredentials: (identity, reason) => void send({ type: 'credentials-refused', identity, reason }),
     });
     this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
       this.#closed = true;
