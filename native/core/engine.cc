@@ -236,6 +236,7 @@ tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity&
   if (!context) return error;
   credentials_[identity] = std::move(context);
   RetireTunnelsOf(identity);
+  GoAway([&](const Tunnel& tunnel) { return tunnel.identity().server_name == identity; });
   return tls::ContextError::kNone;
 }
 
@@ -254,7 +255,6 @@ void Engine::RetireTunnelsOf(uint32_t credentials) {
     entry->second->Retire();
     entry = tunnel_pool_.erase(entry);
   }
-  GoAway([&](const Tunnel& tunnel) { return tunnel.identity().server_name == credentials; });
 }
 
 void Engine::RetireTunnels(uint32_t pod) {

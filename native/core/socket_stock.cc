@@ -25,6 +25,7 @@ void SocketStock::Provide(SocketWaiter& waiter) {
   if (!Timer::linked()) loop_.Schedule(*this, loop_.now_us() + kTrimUs);
   if (sockets_.empty()) {
     if (waiting_.empty()) waiting_count_ = 0;
+    if (waiting_count_ >= kMostWaiting) CountWaiting();
     if (waiting_count_ >= kMostWaiting) return waiter.NotSupplied(EAGAIN);
     waiting_count_++;
     waiting_.PushBack(waiter);
@@ -33,6 +34,11 @@ void SocketStock::Provide(SocketWaiter& waiter) {
   }
   Supply(waiter);
   Refill();
+}
+
+void SocketStock::CountWaiting() {
+  waiting_count_ = 0;
+  waiting_.ForEach([&](SocketWaiter&) { waiting_count_++; });
 }
 
 void SocketStock::Supply(SocketWaiter& waiter) {

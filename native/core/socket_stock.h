@@ -56,6 +56,7 @@ class SocketStock final : private Timer {
   static constexpr uint32_t kLeast = 1, kFirst = 4, kMost = 32, kMostWaiting = 4096;
 
   void Supply(SocketWaiter& waiter);
+  void CountWaiting();
   void Refill();
   void Grow();
   void Expired() override;
@@ -67,7 +68,7 @@ class SocketStock final : private Timer {
   SourceAddresses sources_;
   std::vector<Descriptor> sockets_;
   List<SocketWaiter, SocketWaiter> waiting_;
-  uint32_t waiting_count_ = 0;  // an upper bound: who gave up is counted until the queue moves
+  uint32_t waiting_count_ = 0;  // an upper bound: who gave up is counted until the queue moves or seems full
   uint32_t asked_ = 0;
   uint32_t target_ = 0;
   uint32_t taken_ = 0;

@@ -1,6 +1,10 @@
 // The parts that need no sockets.
+#include <cerrno>
+#include <memory>
 #include <set>
+#include <vector>
 
+#include "../core/socket_stock.h"
 #include "../core/source_addresses.h"
 #include "../core/timer_wheel.h"
 #include "check.h"
@@ -60,6 +64,38 @@ TEST("workers never choose the same source") {
       hosts.push_back(std::move(own));
     }
   }
+}
+
+class MuteSupplier final : public core::SocketSupplier {
+ public:
+  bool Ask(const core::SocketStock&, uint32_t) override { return true; }
+};
+
+class RecordingWaiter final : public core::SocketWaiter {
+ public:
+  void Supplied(core::Descriptor, core::SourceAddresses&) override { supplied = true; }
+  void NotSupplied(int failure) override { error = failure; }
+  bool supplied = false;
+  int error = 0;
+};
+
+TEST("a queue for sockets is full of those who wait, not of those who have given up") {
+  constexpr size_t kMostWaiting = 4096;
+  core::EventLoop loop;
+  MuteSupplier supplier;
+  core::SocketStock stock(loop, supplier, 1, 4, 0);
+  std::vector<std::unique_ptr<RecordingWaiter>> waiters;
+  for (size_t i = 0; i <= kMostWaiting; i++) stock.Provide(*waiters.emplace_back(std::make_unique<RecordingWaiter>()));
+  CHECK_EQUAL(waiters.back()->error, EAGAIN);
+  for (size_t i = 1; i < kMostWaiting; i++) waiters[i]->Unlink();
+  RecordingWaiter late;
+  stock.Provide(late);
+  CHECK_EQUAL(late.error, 0);
+  CHECK(late.linked());
+  stock.Received({}, ENETDOWN);
+  CHECK_EQUAL(late.error, ENETDOWN);
+  CHECK_EQUAL(waiters.front()->error, ENETDOWN);
+  CHECK_EQUAL(waiters[1]->error, 0);
 }
 
 }  // namespace
