@@ -25,7 +25,7 @@ describe('an agent that knows objects by its controller alone', () => {
   });
 
   const optedIn = (): string => readNamespacesFile(join(node.stateDir, 'namespaces.json')).join();
-  const forget = (file: string): void => rmSync(join(node.stateDir, file));
+  const forget = (file: string): void => rmSync(join(node.stateDir, file), { force: true });
 
   test('a running pod joins and leaves with its namespace, which the CNI plugin knows, too', async () => {
     assert.equal(optedIn(), 'shop');
