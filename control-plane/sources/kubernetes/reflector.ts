@@ -42,6 +42,8 @@ export class Reflector {
   #listFrom = anyRevision;
   #revision = anyRevision;
   #isSynced = false;
+  /** Since the last watch that lived. */
+  #hasExpired = false;
   #lastHeard = 0;
   #problem: WeftError | undefined;
   #told: ReadonlySet<string> = new Set();
@@ -86,21 +88,23 @@ export class Reflector {
         watchedSince = performance.now();
         yield* this.#watch(signal);
         if (performance.now() - watchedSince >= this.#times.shortWatchMs) {
-          this.#retries.succeeded();
+          this.#hasSucceeded();
           continue;
         }
-        await this.#pause(new Error('a watch ended as soon as it had begun'), signal);
+        await this.#pause('watched', new Error('a watch ended as soon as it had begun'), signal);
       } catch (error) {
         if (hasEnded()) return;
-        if (performance.now() - watchedSince >= this.#times.shortWatchMs) this.#retries.succeeded();
+        if (performance.now() - watchedSince >= this.#times.shortWatchMs) this.#hasSucceeded();
         if (this.#isAbsent(error)) {
           yield this.#forgetAll();
           await sleep(this.#times.absentMs * (0.5 + this.#random() / 2), signal);
           continue;
         }
-        const isExpected = this.#listAnewAfter(error);
-        if (!isExpected || this.#retries.failures > 0) await this.#pause(error, signal);
-        else this.#retries.next(); // the first of a row is mended at once
+        const doing = watchedSince === Infinity ? 'listed' : 'watched'; // before it is decided anew
+        const isExpired = this.#listAnewAfter(error);
+        // Mended at once, also by a server that is just back; in a row it is a fault as any other.
+        if (!isExpired || this.#hasExpired) await this.#pause(doing, error, signal);
+        this.#hasExpired ||= isExpired;
       }
     }
   }
@@ -176,6 +180,11 @@ export class Reflector {
     }
   }
 
+  #hasSucceeded(): void {
+    this.#retries.succeeded();
+    this.#hasExpired = false;
+  }
+
   #heard(): void {
     this.#lastHeard = Date.now();
     this.#problem = undefined;
@@ -210,16 +219,15 @@ export class Reflector {
     return this.#store.reconcile(new Map());
   }
 
-  async #pause(error: unknown, signal: AbortSignal): Promise<void> {
+  async #pause(doing: string, error: unknown, signal: AbortSignal): Promise<void> {
     const retryAfterMs = error instanceof ApiFailure ? error.retryAfterMs : 0;
     // One interruption is ordinary: a server that restarts, a load balancer that has had enough.
-    if (this.#retries.failures > 0 || !this.#isSynced) this.#fail(error);
+    if (this.#retries.failures > 0 || !this.#isSynced) this.#fail(doing, error);
     await sleep(this.#retries.next(retryAfterMs), signal);
   }
 
-  #fail(error: unknown): void {
+  #fail(doing: string, error: unknown): void {
     const { kind } = this.#options.resource;
-    const doing = this.#listReason === undefined ? 'watched' : 'listed';
     const reason = error instanceof Error ? error.message : String(error);
     const problem = new WeftError('WEFT-E121', `${kind}: cannot be ${doing}: ${reason}`, { cause: error });
     const isNews = this.#problem?.message !== problem.message;
