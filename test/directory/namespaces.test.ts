@@ -89,7 +89,7 @@ test('an agent that never reached a controller knows nothing, nor does the next 
   assert.ok(!second.client.knowsWorkloads);
 });
 
-test('what a manifest says of a pod or a namespace counts on its node', async (t) => {
+test('what a manifest says of a pod or a namespace counts on its node within 100 ms, as a rule', async (t) => {
   const folder = join(dirname(cacheFile(t)), 'manifests');
   mkdirSync(folder);
   const controller = new TestController();
