@@ -100,7 +100,7 @@ TEST("tunnel: peers are asked to open streams elsewhere by an engine that leaves
   CHECK(served.Receive(0).empty());
   nodes.server.WithEngine([](core::Engine& engine) { engine.StopAccepting(); });
   CHECK(served.Receive(farewell(0).size()) == farewell(UINT32_MAX));  // which refuses nothing that is on its way
-  verified.Send(OpenTo(2, there));  // which it may have done before it heard
+  verified.Send(OpenTo(2, there));                                    // which it may have done before it heard
   const Descriptor second = Accept(nodes.server.app);
 }
 
