@@ -360,18 +360,16 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   identity.peer_address = identity.remote_address;
   identity.remote_address = request.client.address;
   identity.remote_port = request.client.port;
-  const bool expired = tunnel.IsPeerExpired();
   connections_++;
   record_ = {};
   record_.identity = identity;
   decisions_.OnConnection(record_);
   const Decision decision = record_.decision;
-  if (closed_ || expired || identity.astray != 0 || decision.action != Action::kRelayToApp) {
+  if (closed_ || identity.astray != 0 || decision.action != Action::kRelayToApp) {
     connections_--;
     record_ = {};
     record_.identity = identity;
-    record_.outcome.reason = expired ? CloseReason::kTlsFailed : CloseReason::kRefused;
-    if (expired) record_.outcome.error = static_cast<uint32_t>(tls::Reason::kExpired);
+    record_.outcome.reason = CloseReason::kRefused;
     decisions_.OnClose(record_);
     return nullptr;
   }
