@@ -146,7 +146,7 @@ export class Agent {
     const mesh = await agent.#connect();
     agent.#workers.start();
     await agent.#adopt();
-    for (const pod of agent.#pods.values()) mesh.link.joined(pod);
+    mesh.link.adopted();
     mesh.start(agent.#stop.signal);
     await mesh.wishes.untilCurrent(firstNewsMs);
     await agent.#serve(mesh.wishes);

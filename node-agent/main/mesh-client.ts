@@ -112,7 +112,7 @@ export class MeshClient {
     return client;
   }
 
-  /** Pods that are captured already must be `joined` before, or the directory would call them unmeshed. */
+  /** What an earlier agent captured must be `adopted` before, or the directory would call them unmeshed. */
   start(signal: AbortSignal): void {
     this.#running = this.#directory.run(signal);
     const rotation = setInterval(() => {

@@ -100,6 +100,10 @@ class TestLink {
     tellWorkers: (message) => this.told.push(message),
   });
 
+  constructor(options = { hasAdopted: true }) {
+    if (options.hasAdopted) this.link.adopted();
+  }
+
   /** As the agent does when a pod's capture has proven itself. */
   join(name: string, id: number): EnrolledPod {
     const pod = enrolled(name, id);
@@ -200,6 +204,27 @@ test('of pods of this node the capture counts, not what the directory has heard'
     const endpoints = [{ ...peer, meshed: true, localPod: 4 }];
     assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', endpoints }]);
   }
+});
+
+test('while an earlier agent may have captured pods that are not adopted yet, nobody says of one that it is not meshed', () => {
+  const test = new TestLink({ hasAdopted: false });
+  const told = (): unknown[] =>
+    test.newDestinations().map((destination) => 'endpoints' in destination && destination.endpoints);
+  test.pods.set(enrolled('web', 3));
+  test.link.learn('10.1.0.5', 8080, { kind: 'workload', workload: workload('db', { node: 'n1' }) });
+  test.link.learn('10.1.0.6', 80, { kind: 'workload', workload: workload('web', { node: 'n1' }) });
+  const adopted = {
+    address: '10.1.0.6',
+    port: 80,
+    identity: 'web.shop.mesh',
+    uid: 'uid-web',
+    meshed: true,
+    localPod: 3,
+  };
+  assert.deepEqual(told(), [[{ ...peer, meshed: undefined }], [adopted]]);
+  test.link.adopted();
+  assert.deepEqual(test.reports, ['joined uid-web']);
+  assert.deepEqual(told().slice(-2), [[{ ...peer, meshed: false }], [adopted]]);
 });
 
 test('of a service those are endpoints that are ready, or else those that still serve', () => {

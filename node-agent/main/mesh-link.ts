@@ -35,6 +35,8 @@ export class MeshLink {
   /** Of sources, by address: what they were last, and since when. */
   readonly #sources = new Map<string, { readonly state: string; readonly since: number }>();
 
+  #hasAdopted = false;
+
   constructor(dependencies: MeshLinkDependencies) {
     this.#with = dependencies;
   }
@@ -88,6 +90,14 @@ export class MeshLink {
     for (const pod of enrolled) this.#with.tellWorkers(this.describe(pod));
     const identities = enrolled.map(({ uid }) => workloads.get(uid)?.identity ?? '').filter((name) => name !== '');
     this.#with.wantIdentities(new Set(identities));
+  }
+
+  /** All pods of this node that an earlier agent captured are captured again; until then nobody can say of a pod that it is not. */
+  adopted(): void {
+    this.#hasAdopted = true;
+    for (const pod of this.#with.pods.values()) this.joined(pod);
+    for (const { address, port, destination } of this.#told.values())
+      this.#with.tellWorkers(this.#compile(address, port, destination));
   }
 
   /** The pod's capture has proven itself: peers may rely on it. */
@@ -177,8 +187,13 @@ export class MeshLink {
     const isOurs = workload.node === this.#with.nodeName;
     const local = isOurs ? this.#with.pods.get(uid) : undefined;
     // Of our own pods we know best, and workers know what they skip.
-    const meshed = isOurs ? local !== undefined : isMeshed(workload, port);
+    const meshed = isOurs ? this.#isCaptured(local) : isMeshed(workload, port);
     return { address, port, meshed, identity, uid, localPod: local?.id ?? 0 };
+  }
+
+  #isCaptured(local: EnrolledPod | undefined): boolean | undefined {
+    if (local !== undefined) return true;
+    return this.#hasAdopted ? false : undefined;
   }
 }
 

@@ -161,7 +161,7 @@ except OSError as error: print("refused", error)`;
 
     nft('delete table bridge enforcer');
     await waitUntil(
-      async () => (await churn(client, server.ipv4, 9000, 1, 1, 0)).failed === 0,
+      async () => (await churn(client, server.ipv4, 9000, 32, 1, 0)).failed === 0, // of each worker
       5000,
       'connections after the policy',
     );
