@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { create } from '@bufbuild/protobuf';
 import type { Transport } from '@connectrpc/connect';
 import { createClient } from '@connectrpc/connect';
 
@@ -12,11 +11,11 @@ import type {
   Update,
   WorkloadsDelta,
 } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
-import { ConnectRequestSchema, Directory, HelloSchema } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
+import type { HelloSchema } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
+import { Directory } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
 import type { Destination } from '../../../mesh/destination.ts';
 import { WeftError } from '../../../mesh/errors.ts';
 import type { OptedInNamespace } from '../../../mesh/namespace.ts';
-import { Wakeup } from '../../../mesh/wakeup.ts';
 import type { OwnWorkload } from '../../../mesh/workload.ts';
 import { ReconnectBackoff } from './backoff.ts';
 import { fromRpcError } from './controller.ts';
@@ -25,6 +24,7 @@ import { loadMemory, saveMemory } from './directory-cache.ts';
 import type { KnownDestination } from './known-destinations.ts';
 import { KnownDestinations } from './known-destinations.ts';
 import { readOwnWorkload } from './messages.ts';
+import { PendingRequests, request } from './pending-requests.ts';
 
 export interface DirectoryClientOptions {
   readonly node: string;
@@ -79,12 +79,8 @@ export class DirectoryClient {
   readonly #meshed = new Set<string>();
   readonly #waiting = new Map<string, Set<() => void>>();
   readonly #leaving = new Map<string, (missingNodes: readonly string[] | undefined) => void>();
-  readonly #wakeup = new Wakeup();
-  readonly #subscribe = new Set<KnownDestination>();
-  readonly #unsubscribe = new Set<KnownDestination>();
-  readonly #reports = new Map<string, boolean>();
+  readonly #pending = new PendingRequests();
   readonly #backoff = new ReconnectBackoff();
-  #acknowledge = 0;
   #epoch = '';
   #workloadsVersion = 0;
   #knowsWorkloads = false;
@@ -198,8 +194,7 @@ export class DirectoryClient {
   joined(uid: string): void {
     this.#meshed.add(uid);
     this.#leaving.get(uid)?.(undefined);
-    this.#reports.set(uid, true);
-    this.#wakeup.call();
+    this.#pending.report(uid, true);
   }
 
   /**
@@ -214,8 +209,7 @@ export class DirectoryClient {
       resolve(undefined);
     }, this.#limits.leaveMs);
     this.#leaving.set(uid, resolve);
-    this.#reports.set(uid, false);
-    this.#wakeup.call();
+    this.#pending.report(uid, false);
     const missing = await promise;
     clearTimeout(timer);
     if (this.#leaving.get(uid) === resolve) this.#leaving.delete(uid);
@@ -227,19 +221,16 @@ export class DirectoryClient {
     const known = this.#known.use(address, port, now);
     if (known !== undefined) return known;
     const added = this.#known.add(address, port, now);
-    this.#subscribe.add(added);
+    this.#pending.subscribe(added);
     if (this.#known.size > this.#limits.destinations) this.#expire();
-    this.#wakeup.call();
     return added;
   }
 
   #expire(): void {
     // Without the controller nobody could tell it again.
     for (const expired of this.#known.expire(this.#isConnected ? performance.now() : -Infinity)) {
-      this.#subscribe.delete(expired);
-      this.#unsubscribe.add(expired);
+      this.#pending.unsubscribe(expired);
       this.#options.onForgotten?.(expired.address, expired.port);
-      this.#wakeup.call();
     }
   }
 
@@ -265,21 +256,17 @@ export class DirectoryClient {
     }
   }
 
-  /** Pending is what the tables say, not a queue: whatever waits while the controller reads slowly, waits once. */
   async *#requests(signal: AbortSignal): AsyncGenerator<ConnectRequest> {
     yield request({ case: 'hello', value: this.#hello() });
     while (!signal.aborted) {
-      yield* this.#pendingRequests();
-      await this.#wakeup.wait(signal, sweepMs);
+      yield* this.#pending.take();
+      await this.#pending.wait(signal, sweepMs);
     }
   }
 
   #hello(): MessageInitShape<typeof HelloSchema> {
-    this.#subscribe.clear();
-    this.#unsubscribe.clear();
-    this.#reports.clear();
-    this.#acknowledge = 0;
-    for (const uid of this.#leaving.keys()) this.#reports.set(uid, false); // to be told when everybody knows
+    this.#pending.clear();
+    for (const uid of this.#leaving.keys()) this.#pending.report(uid, false); // to be told when everybody knows
     return {
       node: this.#options.node,
       epoch: this.#epoch,
@@ -291,27 +278,6 @@ export class DirectoryClient {
         version: BigInt(version),
       })),
     };
-  }
-
-  *#pendingRequests(): Generator<ConnectRequest> {
-    const reports = [...this.#reports];
-    const unsubscribe = [...this.#unsubscribe];
-    const subscribe = [...this.#subscribe];
-    const acknowledge = this.#acknowledge;
-    this.#reports.clear();
-    this.#unsubscribe.clear();
-    this.#subscribe.clear();
-    this.#acknowledge = 0;
-    for (const [uid, meshed] of reports) yield request({ case: 'report', value: { uid, meshed } });
-    if (unsubscribe.length > 0) {
-      const destinations = unsubscribe.map(({ address, port }) => ({ address, port }));
-      yield request({ case: 'unsubscribe', value: { destinations } });
-    }
-    if (subscribe.length > 0) {
-      const subscriptions = subscribe.map(({ address, port }) => ({ address, port }));
-      yield request({ case: 'subscribe', value: { subscriptions } });
-    }
-    if (acknowledge > 0) yield request({ case: 'acknowledge', value: { version: BigInt(acknowledge) } });
   }
 
   #handle({ message }: ConnectResponse): void {
@@ -362,10 +328,7 @@ export class DirectoryClient {
     const isFirst = version > 0n && !this.#isCurrent;
     if (isFirst) this.#isCurrent = this.#knowsWorkloads = true;
     if (workloads !== undefined || isFirst) this.#options.onWorkloads(this.#workloads);
-    if (version > 0n) {
-      this.#acknowledge = Number(version);
-      this.#wakeup.call();
-    }
+    if (version > 0n) this.#pending.acknowledge(Number(version));
     this.#saveSoon();
   }
 
@@ -456,8 +419,4 @@ export function isDecided(destination: Destination | undefined): boolean {
         .values()
         .every(({ workload }) => workload?.wanted !== true || workload.meshed !== undefined);
   }
-}
-
-function request(message: NonNullable<MessageInitShape<typeof ConnectRequestSchema>['message']>): ConnectRequest {
-  return create(ConnectRequestSchema, { message });
 }
