@@ -15,6 +15,9 @@ import {
 } from './agents.ts';
 import { Runtime, prevResult, runPlugin } from './plugin.ts';
 
+/** The plugin's own deadline is 1.5 s; on a busy machine eight of them take longer to start. */
+const soonMs = 5000;
+
 const message = (text: string): Buffer => {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(text.length);
@@ -87,7 +90,7 @@ for (const [what, start] of Object.entries(agents)) {
     }
     assert.equal(status.stderr, '');
     for (const outcome of [optedIn, optedOut, noPod, large, del, check, gc, status]) {
-      assert.ok(outcome.tookMs < 2000, `took ${outcome.tookMs} ms`);
+      assert.ok(outcome.tookMs < soonMs, `took ${outcome.tookMs} ms`);
     }
   });
 }
