@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <cstring>
 #include <unordered_set>
 #include <utility>
 
@@ -88,6 +90,11 @@ Engine::Pod* Engine::Find(uint32_t id) {
   return found == pods_.end() ? nullptr : found->second.get();
 }
 
+bool Engine::IsLeaving(uint32_t id) {
+  const Pod* pod = Find(id);
+  return !accepting_ || pod == nullptr || pod->retired;
+}
+
 void Engine::CloseListener(Pod& pod) {
   if (!pod.listener) return;
   pod.listener->Close();
@@ -103,9 +110,9 @@ void Engine::ForgetIfUnused(uint32_t id) {
 // After a reconnect the broker sends its listeners again: usually the same sockets by other descriptors.
 void Engine::BrokerListener(const broker::Listener& message, Descriptor socket) {
   if (!accepting_) return;
-  retired_pods_.erase(message.pod);
   auto& pod = pods_[message.pod];
   if (!pod) pod = std::make_unique<Pod>(*this, message.pod);
+  pod->retired = false;
   Acceptor& acceptor = *this;
   auto listener = std::make_unique<Listener>(loop_, acceptor, message.pod, std::move(socket));
   std::unique_ptr<Listener> replaced = std::exchange(pod->listener, std::move(listener));
@@ -258,7 +265,7 @@ void Engine::RetireTunnelsOf(uint32_t credentials) {
 }
 
 void Engine::RetireTunnels(uint32_t pod) {
-  retired_pods_.insert(pod);
+  if (Pod* leaving = Find(pod)) leaving->retired = true;
   tunnels_.ForEach([&](Tunnel& tunnel) {
     if (tunnel.pod() == pod) tunnel.Retire();
   });
