@@ -63,13 +63,6 @@ void Engine::StopAccepting() {
   tunnels_.ForEach([](Tunnel& tunnel) { tunnel.Retire(); });
 }
 
-template <typename Condition>
-void Engine::GoAway(Condition condition) {
-  tunnels_.ForEach([&](Tunnel& tunnel) {
-    if (tunnel.is_served() && condition(tunnel)) tunnel.GoAway();
-  });
-}
-
 // May be called by a decision, so by code of any object here: what is not needed any more is closed, and freed with the
 // engine.
 void Engine::Close() {
@@ -142,7 +135,9 @@ void Engine::BrokerSockets(const broker::Sockets& message, std::span<Descriptor>
 
 // What peers open while listeners are given up one after the other comes to the successor's.
 void Engine::BrokerDrain(uint32_t grace_ms) {
-  GoAway([](const Tunnel&) { return true; });
+  tunnels_.ForEach([](Tunnel& tunnel) {
+    if (tunnel.is_served()) tunnel.Retire();
+  });
   decisions_.OnDrain(grace_ms);
 }
 
@@ -243,7 +238,10 @@ tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity&
   if (!context) return error;
   credentials_[identity] = std::move(context);
   RetireTunnelsOf(identity);
-  GoAway([&](const Tunnel& tunnel) { return tunnel.identity().server_name == identity; });
+  // Nor shall their peers open more, whom the anchors of now have not proven.
+  tunnels_.ForEach([&](Tunnel& tunnel) {
+    if (tunnel.is_served() && tunnel.identity().server_name == identity) tunnel.GoAway();
+  });
   return tls::ContextError::kNone;
 }
 

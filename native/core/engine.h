@@ -142,8 +142,6 @@ class Engine final : private BrokerEvents,
   bool IsLeaving(uint32_t pod);
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void RetireTunnelsOf(uint32_t credentials);
-  template <typename Condition>
-  void GoAway(Condition condition);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);

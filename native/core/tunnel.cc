@@ -145,9 +145,12 @@ bool Tunnel::TakesStreams() const {
 }
 
 void Tunnel::Retire() {
-  const bool was_retired = std::exchange(retired_, true);
-  if (role_ == weft1::Role::kClient) return CloseIfUnused();
-  if (!was_retired && !closed_) session_.AskToLeave();
+  if (role_ == weft1::Role::kServer) {
+    if (!closed_) session_.GoAway();
+    return;
+  }
+  retired_ = true;
+  CloseIfUnused();
 }
 
 void Tunnel::GoAway() {

@@ -73,9 +73,10 @@ class Tunnel final : public Retired,
   void Open(StreamWaiter& waiter);
   // It is neither too old nor too full, and carries no bulk.
   bool TakesStreams() const;
-  // The opening side opens no more streams, and ends the tunnel with the last one; the accepting side asks it to.
+  // The opening side opens no more streams, and ends the tunnel with the last one; the accepting side asks it to, and
+  // refuses none.
   void Retire();
-  // Of the accepting side: asks the peer to open its next streams elsewhere.
+  // Of the accepting side: the same, but what the peer opens although it has been asked is refused soon.
   void GoAway();
   void Close(CloseReason reason, int error);
 
@@ -130,7 +131,7 @@ class Tunnel final : public Retired,
   uint32_t waiting_count_ = 0;  // at most: who gave up is counted
   bool established_ = false;
   bool closed_ = false;
-  bool retired_ = false;
+  bool retired_ = false;  // of the opening side
   bool carries_bulk_ = false;
   bool must_read_ = false;
 };
