@@ -265,12 +265,12 @@ void Engine::RetireTunnelsOf(uint32_t credentials) {
 void Engine::RetireTunnels(uint32_t pod) {
   if (Pod* leaving = Find(pod)) leaving->retired = true;
   tunnels_.ForEach([&](Tunnel& tunnel) {
-    if (tunnel.pod() == pod) tunnel.Retire();
+    if (tunnel.key().pod == pod) tunnel.Retire();
   });
 }
 
-Tunnel& Engine::MakeTunnel(uint32_t pod, weft1::Role role) {
-  auto* tunnel = new Tunnel(tunnel_context_, pod, role);
+Tunnel& Engine::MakeTunnel(const TunnelKey& key, weft1::Role role) {
+  auto* tunnel = new Tunnel(tunnel_context_, key, role);
   tunnels_.PushBack(*tunnel);
   open_tunnels_++;
   return *tunnel;
@@ -292,16 +292,16 @@ void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Dec
   Tunnel*& pooled = tunnel_pool_[key];
   if (pooled != nullptr && pooled->TakesStreams()) return pooled->Open(*relay);
   if (pooled != nullptr) pooled->Retire();
-  Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kClient);
+  Tunnel& tunnel = MakeTunnel(key, weft1::Role::kClient);
   pooled = &tunnel;
   tunnel.Open(*relay);
   if (IsLeaving(identity.pod)) tunnel.Retire();
-  tunnel.Connect(peer, credentials->second, std::string(names_.name(decision.expected_name)),
-                 decision.connect_timeout_ms);
+  tunnel.Connect(credentials->second, std::string(names_.name(decision.expected_name)), decision.connect_timeout_ms);
 }
 
 void Engine::TunnelClosed(Tunnel& tunnel) {
-  std::erase_if(tunnel_pool_, [&](const auto& entry) { return entry.second == &tunnel; });
+  const auto pooled = tunnel_pool_.find(tunnel.key());
+  if (pooled != tunnel_pool_.end() && pooled->second == &tunnel) tunnel_pool_.erase(pooled);
   tunnel.Link<Tunnel>::Unlink();
   open_tunnels_--;
   loop_.Retire(std::unique_ptr<Tunnel>(&tunnel));
@@ -333,7 +333,7 @@ void Engine::TlsEstablished(TlsConnection& connection) {
   if (is_agent) {
     identity.origin = Origin::kTunnel;
     identity.tunnel = identity.id;
-    Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kServer);
+    Tunnel& tunnel = MakeTunnel({.pod = identity.pod}, weft1::Role::kServer);
     record_ = {};
     record_.identity = identity;
     record_.outcome.reason = CloseReason::kTunnel;

@@ -137,7 +137,7 @@ class Engine final : private BrokerEvents,
     return stage;
   }
   void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
-  Tunnel& MakeTunnel(uint32_t pod, weft1::Role role);
+  Tunnel& MakeTunnel(const TunnelKey& key, weft1::Role role);
   // Tunnels that are made now are used once.
   bool IsLeaving(uint32_t pod);
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);

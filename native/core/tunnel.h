@@ -11,6 +11,7 @@
 #include "list.h"
 #include "peer_stream.h"
 #include "secure_link.h"
+#include "tunnel_pool.h"
 #include "weft1/session.h"
 
 namespace weft::core {
@@ -59,13 +60,12 @@ class Tunnel final : public Retired,
  public:
   static const tls::Protocols kProtocols;
 
-  // Of the pod at this end.
-  Tunnel(const TunnelContext& context, uint32_t pod, weft1::Role role);
+  // Of the accepting side only the pod is known: the one at this end.
+  Tunnel(const TunnelContext& context, const TunnelKey& key, weft1::Role role);
   ~Tunnel() override;
 
   // The opening side: dials from the pod; the peer must prove the name.
-  void Connect(const Endpoint& peer, std::shared_ptr<const tls::Context> credentials, const std::string& expected_name,
-               uint32_t timeout_ms);
+  void Connect(std::shared_ptr<const tls::Context> credentials, const std::string& expected_name, uint32_t timeout_ms);
   // The accepting side: a TLS connection that has been established with ALPN weft/1.
   void Serve(const Identity& identity, std::unique_ptr<SecureLink> link);
 
@@ -82,7 +82,7 @@ class Tunnel final : public Retired,
 
   // Of the accepting side: its TCP connection, and who is at the other end.
   const Identity& identity() const { return identity_; }
-  uint32_t pod() const { return pod_; }
+  const TunnelKey& key() const { return key_; }
   bool is_served() const { return identity_.tunnel != 0; }
   // Whoever could not connect anew by what it has shown opens no stream either.
   bool IsPeerExpired() const;
@@ -114,7 +114,7 @@ class Tunnel final : public Retired,
   EventLoop& loop() const { return context_.dial.loop; }
 
   const TunnelContext& context_;
-  const uint32_t pod_;
+  const TunnelKey key_;
   const weft1::Role role_;
   Dial dial_;
   std::unique_ptr<SecureLink> link_;
