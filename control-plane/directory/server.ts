@@ -10,20 +10,9 @@ import { WeftError } from '../../mesh/errors.ts';
 import type { ConnectRequest, ConnectResponse } from '../gen/weft/v1/directory_pb.ts';
 import { Directory as DirectoryService } from '../gen/weft/v1/directory_pb.ts';
 import { Identity as IdentityService } from '../gen/weft/v1/identity_pb.ts';
+import type { Authenticator, Certificate } from '../identity/certificate-authority.ts';
 import type { Directory } from './directory.ts';
 import { toConnectError } from './rpc-errors.ts';
-
-export interface Authenticator {
-  /** The node that the token is bound to. */
-  authenticate(token: string, signal: AbortSignal): Promise<{ readonly node: string } | WeftError>;
-}
-
-export interface Certificate {
-  /** DER, leaf first. */
-  readonly chain: readonly Uint8Array[];
-  readonly anchors: readonly Uint8Array[];
-  readonly notAfter: Date;
-}
 
 export type Certify = (
   request: { readonly token: string; readonly csr: Uint8Array },

@@ -17,9 +17,9 @@ export interface WorkloadsOfNode {
 
 export interface Certificate {
   /** DER, leaf first, without the anchor. */
-  readonly chain: Uint8Array[];
+  readonly chain: readonly Uint8Array[];
   /** DER: everybody whom the mesh trusts. */
-  readonly anchors: Uint8Array[];
+  readonly anchors: readonly Uint8Array[];
   readonly notAfter: Date;
 }
 

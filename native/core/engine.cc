@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <cstring>
 #include <unordered_set>
 #include <utility>
 
@@ -61,13 +63,6 @@ void Engine::StopAccepting() {
   tunnels_.ForEach([](Tunnel& tunnel) { tunnel.Retire(); });
 }
 
-template <typename Condition>
-void Engine::GoAway(Condition condition) {
-  tunnels_.ForEach([&](Tunnel& tunnel) {
-    if (tunnel.is_served() && condition(tunnel)) tunnel.GoAway();
-  });
-}
-
 // May be called by a decision, so by code of any object here: what is not needed any more is closed, and freed with the
 // engine.
 void Engine::Close() {
@@ -88,6 +83,11 @@ Engine::Pod* Engine::Find(uint32_t id) {
   return found == pods_.end() ? nullptr : found->second.get();
 }
 
+bool Engine::IsLeaving(uint32_t id) {
+  const Pod* pod = Find(id);
+  return !accepting_ || pod == nullptr || pod->retired;
+}
+
 void Engine::CloseListener(Pod& pod) {
   if (!pod.listener) return;
   pod.listener->Close();
@@ -103,9 +103,9 @@ void Engine::ForgetIfUnused(uint32_t id) {
 // After a reconnect the broker sends its listeners again: usually the same sockets by other descriptors.
 void Engine::BrokerListener(const broker::Listener& message, Descriptor socket) {
   if (!accepting_) return;
-  retired_pods_.erase(message.pod);
   auto& pod = pods_[message.pod];
   if (!pod) pod = std::make_unique<Pod>(*this, message.pod);
+  pod->retired = false;
   Acceptor& acceptor = *this;
   auto listener = std::make_unique<Listener>(loop_, acceptor, message.pod, std::move(socket));
   std::unique_ptr<Listener> replaced = std::exchange(pod->listener, std::move(listener));
@@ -135,7 +135,9 @@ void Engine::BrokerSockets(const broker::Sockets& message, std::span<Descriptor>
 
 // What peers open while listeners are given up one after the other comes to the successor's.
 void Engine::BrokerDrain(uint32_t grace_ms) {
-  GoAway([](const Tunnel&) { return true; });
+  tunnels_.ForEach([](Tunnel& tunnel) {
+    if (tunnel.is_served()) tunnel.Retire();
+  });
   decisions_.OnDrain(grace_ms);
 }
 
@@ -236,7 +238,10 @@ tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity&
   if (!context) return error;
   credentials_[identity] = std::move(context);
   RetireTunnelsOf(identity);
-  GoAway([&](const Tunnel& tunnel) { return tunnel.identity().server_name == identity; });
+  // Nor shall their peers open more, whom the anchors of now have not proven.
+  tunnels_.ForEach([&](Tunnel& tunnel) {
+    if (tunnel.is_served() && tunnel.identity().server_name == identity) tunnel.GoAway();
+  });
   return tls::ContextError::kNone;
 }
 
@@ -258,14 +263,14 @@ void Engine::RetireTunnelsOf(uint32_t credentials) {
 }
 
 void Engine::RetireTunnels(uint32_t pod) {
-  retired_pods_.insert(pod);
+  if (Pod* leaving = Find(pod)) leaving->retired = true;
   tunnels_.ForEach([&](Tunnel& tunnel) {
-    if (tunnel.pod() == pod) tunnel.Retire();
+    if (tunnel.key().pod == pod) tunnel.Retire();
   });
 }
 
-Tunnel& Engine::MakeTunnel(uint32_t pod, weft1::Role role) {
-  auto* tunnel = new Tunnel(tunnel_context_, pod, role);
+Tunnel& Engine::MakeTunnel(const TunnelKey& key, weft1::Role role) {
+  auto* tunnel = new Tunnel(tunnel_context_, key, role);
   tunnels_.PushBack(*tunnel);
   open_tunnels_++;
   return *tunnel;
@@ -287,16 +292,16 @@ void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Dec
   Tunnel*& pooled = tunnel_pool_[key];
   if (pooled != nullptr && pooled->TakesStreams()) return pooled->Open(*relay);
   if (pooled != nullptr) pooled->Retire();
-  Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kClient);
+  Tunnel& tunnel = MakeTunnel(key, weft1::Role::kClient);
   pooled = &tunnel;
   tunnel.Open(*relay);
   if (IsLeaving(identity.pod)) tunnel.Retire();
-  tunnel.Connect(peer, credentials->second, std::string(names_.name(decision.expected_name)),
-                 decision.connect_timeout_ms);
+  tunnel.Connect(credentials->second, std::string(names_.name(decision.expected_name)), decision.connect_timeout_ms);
 }
 
 void Engine::TunnelClosed(Tunnel& tunnel) {
-  std::erase_if(tunnel_pool_, [&](const auto& entry) { return entry.second == &tunnel; });
+  const auto pooled = tunnel_pool_.find(tunnel.key());
+  if (pooled != tunnel_pool_.end() && pooled->second == &tunnel) tunnel_pool_.erase(pooled);
   tunnel.Link<Tunnel>::Unlink();
   open_tunnels_--;
   loop_.Retire(std::unique_ptr<Tunnel>(&tunnel));
@@ -328,7 +333,7 @@ void Engine::TlsEstablished(TlsConnection& connection) {
   if (is_agent) {
     identity.origin = Origin::kTunnel;
     identity.tunnel = identity.id;
-    Tunnel& tunnel = MakeTunnel(identity.pod, weft1::Role::kServer);
+    Tunnel& tunnel = MakeTunnel({.pod = identity.pod}, weft1::Role::kServer);
     record_ = {};
     record_.identity = identity;
     record_.outcome.reason = CloseReason::kTunnel;

@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "broker_client.h"
@@ -112,6 +111,7 @@ class Engine final : private BrokerEvents,
     std::unique_ptr<Listener> listener;
     SocketStock ipv4;
     SocketStock ipv6;
+    bool retired = false;  // it leaves the mesh
   };
 
   void BrokerListener(const broker::Listener& message, Descriptor socket) override;
@@ -137,13 +137,11 @@ class Engine final : private BrokerEvents,
     return stage;
   }
   void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
-  Tunnel& MakeTunnel(uint32_t pod, weft1::Role role);
+  Tunnel& MakeTunnel(const TunnelKey& key, weft1::Role role);
   // Tunnels that are made now are used once.
-  bool IsLeaving(uint32_t pod) const { return !accepting_ || retired_pods_.contains(pod); }
+  bool IsLeaving(uint32_t pod);
   void OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void RetireTunnelsOf(uint32_t credentials);
-  template <typename Condition>
-  void GoAway(Condition condition);
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);
@@ -175,7 +173,6 @@ class Engine final : private BrokerEvents,
   std::unordered_map<uint32_t, std::shared_ptr<const tls::Context>> credentials_;
   TunnelPool tunnel_pool_;
   List<Tunnel, Tunnel> tunnels_;
-  std::unordered_set<uint32_t> retired_pods_;
   List<Probe, Probe> probes_;
   std::unordered_map<uint32_t, std::unique_ptr<Pod>> pods_;
   List<Connection, Connection> open_;

@@ -67,9 +67,9 @@ class Tunnel::Stream final : public PeerStream {
   uint64_t moved_ = 0;
 };
 
-Tunnel::Tunnel(const TunnelContext& context, uint32_t pod, weft1::Role role)
+Tunnel::Tunnel(const TunnelContext& context, const TunnelKey& key, weft1::Role role)
     : context_(context),
-      pod_(pod),
+      key_(key),
       role_(role),
       dial_(context.dial, *this),
       session_(role, {}, *this),
@@ -79,13 +79,13 @@ Tunnel::Tunnel(const TunnelContext& context, uint32_t pod, weft1::Role role)
 
 Tunnel::~Tunnel() { Close(CloseReason::kShutdown, 0); }
 
-void Tunnel::Connect(const Endpoint& peer, std::shared_ptr<const tls::Context> credentials,
-                     const std::string& expected_name, uint32_t timeout_ms) {
+void Tunnel::Connect(std::shared_ptr<const tls::Context> credentials, const std::string& expected_name,
+                     uint32_t timeout_ms) {
   credentials_ = std::move(credentials);
   expected_name_ = expected_name;
   deadline_us_ = loop().now_us() + int64_t{timeout_ms != 0 ? timeout_ms : kDefaultConnectTimeoutMs} * 1000;
   loop().Schedule(*this, deadline_us_);
-  dial_.Start(pod_, peer, nullptr);
+  dial_.Start(key_.pod, key_.peer, nullptr);
 }
 
 void Tunnel::Dialed(Descriptor socket, bool watched) {
@@ -145,9 +145,12 @@ bool Tunnel::TakesStreams() const {
 }
 
 void Tunnel::Retire() {
-  const bool was_retired = std::exchange(retired_, true);
-  if (role_ == weft1::Role::kClient) return CloseIfUnused();
-  if (!was_retired && !closed_) session_.AskToLeave();
+  if (role_ == weft1::Role::kServer) {
+    if (!closed_) session_.GoAway();
+    return;
+  }
+  retired_ = true;
+  CloseIfUnused();
 }
 
 void Tunnel::GoAway() {

@@ -11,6 +11,7 @@
 #include "list.h"
 #include "peer_stream.h"
 #include "secure_link.h"
+#include "tunnel_pool.h"
 #include "weft1/session.h"
 
 namespace weft::core {
@@ -59,13 +60,12 @@ class Tunnel final : public Retired,
  public:
   static const tls::Protocols kProtocols;
 
-  // Of the pod at this end.
-  Tunnel(const TunnelContext& context, uint32_t pod, weft1::Role role);
+  // Of the accepting side only the pod is known: the one at this end.
+  Tunnel(const TunnelContext& context, const TunnelKey& key, weft1::Role role);
   ~Tunnel() override;
 
   // The opening side: dials from the pod; the peer must prove the name.
-  void Connect(const Endpoint& peer, std::shared_ptr<const tls::Context> credentials, const std::string& expected_name,
-               uint32_t timeout_ms);
+  void Connect(std::shared_ptr<const tls::Context> credentials, const std::string& expected_name, uint32_t timeout_ms);
   // The accepting side: a TLS connection that has been established with ALPN weft/1.
   void Serve(const Identity& identity, std::unique_ptr<SecureLink> link);
 
@@ -73,15 +73,16 @@ class Tunnel final : public Retired,
   void Open(StreamWaiter& waiter);
   // It is neither too old nor too full, and carries no bulk.
   bool TakesStreams() const;
-  // The opening side opens no more streams, and ends the tunnel with the last one; the accepting side asks it to.
+  // The opening side opens no more streams, and ends the tunnel with the last one; the accepting side asks it to, and
+  // refuses none.
   void Retire();
-  // Of the accepting side: asks the peer to open its next streams elsewhere.
+  // Of the accepting side: the same, but what the peer opens although it has been asked is refused soon.
   void GoAway();
   void Close(CloseReason reason, int error);
 
   // Of the accepting side: its TCP connection, and who is at the other end.
   const Identity& identity() const { return identity_; }
-  uint32_t pod() const { return pod_; }
+  const TunnelKey& key() const { return key_; }
   bool is_served() const { return identity_.tunnel != 0; }
   // Whoever could not connect anew by what it has shown opens no stream either.
   bool IsPeerExpired() const;
@@ -113,7 +114,7 @@ class Tunnel final : public Retired,
   EventLoop& loop() const { return context_.dial.loop; }
 
   const TunnelContext& context_;
-  const uint32_t pod_;
+  const TunnelKey key_;
   const weft1::Role role_;
   Dial dial_;
   std::unique_ptr<SecureLink> link_;
@@ -130,7 +131,7 @@ class Tunnel final : public Retired,
   uint32_t waiting_count_ = 0;  // at most: who gave up is counted
   bool established_ = false;
   bool closed_ = false;
-  bool retired_ = false;
+  bool retired_ = false;  // of the opening side
   bool carries_bulk_ = false;
   bool must_read_ = false;
 };

@@ -13,11 +13,11 @@ namespace weft::core {
 class Tunnel;
 
 struct TunnelKey {
-  uint32_t pod;
-  uint32_t workload;
-  uint32_t credentials;
-  uint32_t expected_name;
-  Endpoint peer;
+  uint32_t pod = 0;
+  uint32_t workload = 0;
+  uint32_t credentials = 0;
+  uint32_t expected_name = 0;
+  Endpoint peer{};
 
   bool operator<(const TunnelKey& other) const {
     if (pod != other.pod) return pod < other.pod;

@@ -67,7 +67,7 @@ TEST("tunnel: a server that takes no more streams, or goes away, is asked on ano
   CHECK_EQUAL(last.Receive(2 * RawOpen(1).size()).size(), 2 * RawOpen(1).size());
 }
 
-TEST("tunnel: a peer whose certificate has expired is asked to leave; what is open goes on") {
+TEST("tunnel: a peer whose certificate has expired is asked to leave, and refused 5 s later; what is open goes on") {
   TwoNodes nodes;
   RawPeer peer(nodes, 2);
   const Endpoint there = nodes.server.endpoint();
@@ -78,6 +78,11 @@ TEST("tunnel: a peer whose certificate has expired is asked to leave; what is op
   const Descriptor second = Accept(nodes.server.app);
   const Buffer farewell = RawFrame(weft1::FrameType::kGoAway, 0, Numbers({2}));
   CHECK(peer.Receive(farewell.size()) == farewell);
+  std::this_thread::sleep_for(std::chrono::milliseconds(5100));
+  peer.Send(OpenTo(3, there));
+  const Buffer refusal =
+      RawFrame(weft1::FrameType::kReset, 3, Numbers({static_cast<uint32_t>(weft1::ErrorCode::kRefused)}));
+  CHECK(peer.Receive(farewell.size() + refusal.size()) == Joined({farewell, refusal}));
   peer.Send(RawFrame(weft1::FrameType::kData, 1, Text("still")));
   CHECK_EQUAL(Receive(first, 5), "still");
 }
@@ -95,9 +100,14 @@ TEST("tunnel: peers are asked to open streams elsewhere by an engine that leaves
   RawPeer served(nodes);
   served.Send(RawHello());
   CHECK(served.Receive(0).empty());
-  nodes.server.WithEngine([](core::Engine& engine) { engine.StopAccepting(); });
+  nodes.server.broker->Drain(1000);
   CHECK(served.Receive(farewell(0).size()) == farewell(UINT32_MAX));  // which refuses nothing that is on its way
-  verified.Send(OpenTo(2, there));                                    // which it may have done before it heard
+  RawPeer late(nodes);
+  late.Send(RawHello());
+  CHECK(late.Receive(0).empty());
+  nodes.server.WithEngine([](core::Engine& engine) { engine.StopAccepting(); });
+  CHECK(late.Receive(farewell(0).size()) == farewell(UINT32_MAX));
+  verified.Send(OpenTo(2, there));  // which it may have done before it heard
   const Descriptor second = Accept(nodes.server.app);
 }
 

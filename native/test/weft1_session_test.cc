@@ -373,6 +373,24 @@ TEST("weft/1: after GOAWAY what is open goes on, what is opened is refused") {
   CHECK_EQUAL(pair.server.TakeEvents(), "data 1 still");
 }
 
+TEST("weft/1: who is asked to leave is refused nothing, until it is asked again and told from when on") {
+  Peer server(Role::kServer);
+  CHECK(server.Receive(RawHello()) == ErrorCode::kNone);
+  server.Take();
+  server.session.GoAway();
+  server.session.GoAway();
+  CHECK(server.Take() == RawFrame(FrameType::kGoAway, 0, Numbers({UINT32_MAX})));
+  CHECK(server.Receive(RawOpen(1)) == ErrorCode::kNone);
+  CHECK_EQUAL(server.TakeEvents(), "open 1");
+  server.session.GoAway(0);
+  server.session.GoAway();
+  server.session.GoAway(1);
+  CHECK(server.Take() == RawFrame(FrameType::kGoAway, 0, Numbers({1})));
+  CHECK(server.Receive(RawOpen(2)) == ErrorCode::kNone);
+  CHECK_EQUAL(server.TakeEvents(), "");
+  CHECK(server.Take() == RawFrame(FrameType::kReset, 2, Numbers({static_cast<uint32_t>(ErrorCode::kRefused)})));
+}
+
 TEST("weft/1: one stream over the limit is refused, and the others do not notice") {
   Peer server(Role::kServer, {.max_streams = 256});
   CHECK(server.Receive(RawHello()) == ErrorCode::kNone);

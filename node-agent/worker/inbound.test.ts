@@ -134,6 +134,7 @@ function claim(local: string, remote: string, peer: string): ClaimedClient {
     remoteAddress: parseAddress(remote),
     remotePort: 40000,
     peerAddress: parseAddress(peer),
+    isAstray: false,
   };
 }
 
@@ -145,6 +146,7 @@ test("a peer's word on its client is believed only where its own connection bear
     ['destination', claim('10.0.0.8', '10.0.1.9', '10.0.1.9')],
     ['destination', claim('fd00::8', '10.0.1.9', '10.0.1.9')],
     ['destination', claim('127.0.0.1', '10.0.1.9', '10.0.1.9')],
+    ['destination', { ...claim('10.0.0.7', '10.0.1.9', '10.0.1.9'), isAstray: true }],
     ['client-address', claim('10.0.0.7', '10.0.1.9', '10.0.1.10')],
     ['client-address', claim('10.0.0.7', 'fd00::9', '10.0.1.9')],
     ['loopback', claim('10.0.0.7', '127.0.0.1', '127.0.0.1')],

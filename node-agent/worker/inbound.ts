@@ -64,9 +64,11 @@ function isMeshed(source: Destination | undefined): boolean | undefined {
   return owner === undefined ? false : (owner.meshed ?? false);
 }
 
-/** What a peer claims of its client in OPEN: the address must be the one that its TCP connection comes from. */
+/** What a peer claims in OPEN: its client's address must be the one that its TCP connection comes from. */
 export interface ClaimedClient extends Connection {
   readonly peerAddress: Uint8Array;
+  /** It names another address or port than its TCP connection went to. */
+  readonly isAstray: boolean;
 }
 
 /** Undefined: believed. Else why not. */
@@ -74,6 +76,7 @@ export function refuseClaim(
   claim: ClaimedClient,
   pod: WorkerPod,
 ): 'destination' | 'client-address' | 'loopback' | 'own-address' | undefined {
+  if (claim.isAstray) return 'destination';
   const own = isIPv4(claim.localAddress) ? pod.ipv4 : pod.ipv6;
   if (!addressesEqual(claim.localAddress, own) || isUnspecified(own)) return 'destination';
   if (!addressesEqual(claim.remoteAddress, claim.peerAddress)) return 'client-address';

@@ -15,7 +15,7 @@ import { decideOutbound } from './outbound.ts';
 import type { WorkerPod, WorkerPods } from './pods.ts';
 import { isCaptured } from './pods.ts';
 import type { ProofReports } from './proof-reports.ts';
-import type { WaitingConnection } from './waiting-connections.ts';
+import { ShownConnection, snapshot } from './shown-connection.ts';
 import { WaitingConnections } from './waiting-connections.ts';
 
 /** How long a connection waits for what only main can tell; then it is refused. */
@@ -162,10 +162,7 @@ export class Policy {
   /** A stream of a peer's tunnel: the peer says where it comes from and goes to. */
   #decideStream(pod: WorkerPod): void {
     const { record } = this.#with;
-    const fault =
-      (record.isAstray ? 'destination' : undefined) ??
-      refuseClaim(record, pod) ??
-      (guard(record, 'inbound', pod) && 'guard');
+    const fault = refuseClaim(record, pod) ?? (guard(record, 'inbound', pod) && 'guard');
     if (fault === undefined) this.#relayToApp(this.#shown, pod, 'mutualTls');
     else this.#refuse('inbound', pod, fault);
   }
@@ -378,57 +375,4 @@ function podKey(pod: number): Key {
 
 function credentialsKey(identity: number): Key {
   return `credentials ${identity}`;
-}
-
-/** The record shows the next connection when this one's turn comes. */
-function snapshot(shown: InboundConnection, direction: Direction, pod: WorkerPod): WaitingConnection {
-  const { id, peerName, detected, askedFor, localAddress, localPort, remoteAddress, remotePort } = shown;
-  return {
-    id,
-    pod,
-    direction,
-    peerName,
-    detected,
-    askedFor,
-    localAddress: localAddress.slice(),
-    localPort,
-    remoteAddress: remoteAddress.slice(),
-    remotePort,
-  };
-}
-
-/** The connection in the record, with what only the engine tells of it. */
-class ShownConnection implements InboundConnection {
-  readonly #record: ConnectionRecord;
-  readonly #engine: Engine;
-
-  constructor(record: ConnectionRecord, engine: Engine) {
-    this.#record = record;
-    this.#engine = engine;
-  }
-
-  get id(): number {
-    return this.#record.id;
-  }
-  get localAddress(): Address {
-    return this.#record.localAddress;
-  }
-  get localPort(): number {
-    return this.#record.localPort;
-  }
-  get remoteAddress(): Address {
-    return this.#record.remoteAddress;
-  }
-  get remotePort(): number {
-    return this.#record.remotePort;
-  }
-  get peerName(): number {
-    return this.#record.peerName;
-  }
-  get detected(): number {
-    return this.#record.detected;
-  }
-  get askedFor(): string {
-    return this.#record.detected === detections.tls ? this.#engine.serverName() : '';
-  }
 }

@@ -86,12 +86,10 @@ Stream* Session::Open(const OpenRequest& request) {
 }
 
 void Session::GoAway(int64_t refuses_from_us) {
-  if (std::exchange(gone_away_, true)) return;
+  if (std::exchange(gone_away_, true) && refuses_from_us >= refuses_from_us_) return;
   refuses_from_us_ = refuses_from_us;
-  WriteU32(Put(FrameType::kGoAway, 0, kGoAwayBytes), last_stream_);
+  WriteU32(Put(FrameType::kGoAway, 0, kGoAwayBytes), refuses_from_us == kNever ? UINT32_MAX : last_stream_);
 }
-
-void Session::AskToLeave() { WriteU32(Put(FrameType::kGoAway, 0, kGoAwayBytes), UINT32_MAX); }
 
 std::span<std::byte> Session::Reserve(Stream& stream) {
   if (stream.round_ != round_) {
@@ -285,7 +283,7 @@ ErrorCode Session::HandleOpen(uint32_t id) {
   last_stream_ = id;
   // The client cannot know how many there are: a stream counts here until its last bytes have been consumed.
   const bool too_many = streams_.size() >= std::max(limits_.max_streams, kPeerStreamsBeforeHello);
-  const bool refuses = gone_away_ && now_us_ >= refuses_from_us_;
+  const bool refuses = now_us_ >= refuses_from_us_;
   if (refuses || too_many) {
     const ErrorCode code = refuses ? ErrorCode::kRefused : ErrorCode::kTooManyStreams;
     WriteU32(Put(FrameType::kReset, id, kResetBytes), static_cast<uint32_t>(code));

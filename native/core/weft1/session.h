@@ -67,6 +67,8 @@ class SessionEvents {
 
 class Session {
  public:
+  static constexpr int64_t kNever = INT64_MAX;
+
   Session(Role role, const Limits& limits, SessionEvents& events);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -82,10 +84,9 @@ class Session {
   Stream* Open(const OpenRequest& request);
   size_t open_streams() const { return streams_.size(); }
   bool can_open() const;
-  // Of a server: tells the client to open no more. What comes from this time on is refused; some may be on their way.
-  void GoAway(int64_t refuses_from_us);
-  // Of a server: the peer is asked to open no more streams. Those that it opens before it has heard are served.
-  void AskToLeave();
+  // Of a server: asks the client to open no more. What comes from this time on is refused; some may be on their way.
+  // May be called again: the earliest time counts.
+  void GoAway(int64_t refuses_from_us = kNever);
 
   // Where data can be written to; empty: OnRoom() will tell. Nothing else of the session may be called before
   // Commit(), which may be of fewer bytes or none.
@@ -128,11 +129,11 @@ class Session {
   uint64_t windows_ = 0;
   uint32_t last_stream_ = 0;  // opened
   uint32_t peer_max_streams_;
-  uint32_t round_ = 0;           // of shares in the output
-  size_t round_left_ = 0;        // of the output, to be written in this round
-  int64_t now_us_ = 0;           // of the last Receive()
-  int64_t refuses_from_us_ = 0;  // once it goes away
-  int64_t control_due_us_ = 0;   // when the control frames that came would be due at the rate allowed
+  uint32_t round_ = 0;     // of shares in the output
+  size_t round_left_ = 0;  // of the output, to be written in this round
+  int64_t now_us_ = 0;     // of the last Receive()
+  int64_t refuses_from_us_ = kNever;
+  int64_t control_due_us_ = 0;  // when the control frames that came would be due at the rate allowed
 
   std::byte partial_[kMaxControlBytes];  // of a header, or of a control frame's payload
   uint32_t partial_bytes_ = 0;
