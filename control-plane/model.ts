@@ -50,7 +50,6 @@ export class Model implements MeshView {
   readonly #slicesOfService = new MultiMap<string, string>();
   /** Services by the addresses of their endpoints. */
   readonly #servicesBehind = new MultiMap<string, string>();
-  readonly #accounts = new Set<string>();
   readonly #captured = new Map<string, Set<string>>();
   readonly #listeners: ((change: ModelChange) => void)[] = [];
   #version = 1; // 0 stands for knowing nothing
@@ -126,10 +125,6 @@ export class Model implements MeshView {
     return change.addresses;
   }
 
-  hasServiceAccount(namespace: string, name: string): boolean {
-    return this.#accounts.has(`${namespace}/${name}`);
-  }
-
   podsAt(address: string): Workload[] {
     return this.#existing(this.#workloadsAt.get(address));
   }
@@ -165,10 +160,7 @@ export class Model implements MeshView {
         this.#applySlice(exists, objectKey(object), object.value, change);
         break;
       case 'ServiceAccount':
-        if (exists) this.#accounts.add(`${object.value.namespace}/${object.value.name}`);
-        else this.#accounts.delete(`${object.value.namespace}/${object.value.name}`);
-        break;
-      case 'Node': // its pods say all that is asked so far
+      case 'Node': // pods say all that is asked so far
     }
   }
 

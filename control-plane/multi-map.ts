@@ -16,10 +16,6 @@ export class MultiMap<Key, Value> {
   get(key: Key): ReadonlySet<Value> {
     return this.#sets.get(key) ?? nothing;
   }
-
-  get size(): number {
-    return this.#sets.size;
-  }
 }
 
 const nothing: ReadonlySet<never> = new Set();

@@ -71,9 +71,4 @@ export class WeftError extends Error {
     this.code = code;
     this.hint = catalogue[code];
   }
-
-  /** Where the documentation explains it. */
-  get documentation(): string {
-    return `docs/errors.md#${this.code.toLowerCase()}`;
-  }
 }

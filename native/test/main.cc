@@ -13,7 +13,7 @@
 namespace weft::test {
 namespace {
 
-constexpr unsigned kTotalSeconds = 120;
+constexpr unsigned kSecondsOfOneTest = 120;
 
 int OpenDescriptors() {
   int count = 0;
@@ -25,6 +25,7 @@ int OpenDescriptors() {
 
 bool Run(const Test& test, int number) {
   const int before = OpenDescriptors();
+  alarm(kSecondsOfOneTest);
   try {
     test.run();
     CHECK_EQUAL(OpenDescriptors(), before);
@@ -41,7 +42,6 @@ bool Run(const Test& test, int number) {
 
 int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);  // as Node does; splice(2) cannot ask for MSG_NOSIGNAL
-  alarm(kTotalSeconds);
   setvbuf(stdout, nullptr, _IOLBF, 0);
   const char* part = "";
   for (int i = 1; i < argc; i++) {

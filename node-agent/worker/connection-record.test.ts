@@ -16,7 +16,7 @@ test('a record shows what the engine writes', () => {
     bytesToClient: 7,
     durationMs: 1.5,
   });
-  assert.deepEqual([record.id, record.pod, record.family, record.localPort, record.remotePort], [9, 3, 4, 80, 40000]);
+  assert.deepEqual([record.id, record.pod, record.localPort, record.remotePort], [9, 3, 80, 40000]);
   assert.deepEqual([formatAddress(record.localAddress), formatAddress(record.remoteAddress)], ['10.0.0.7', 'fd00::1']);
   assert.deepEqual([record.reason, record.errno], ['connect-failed', 111]);
   assert.deepEqual([record.bytesToUpstream, record.bytesToClient, record.durationMs], [2 ** 40, 7, 1.5]);

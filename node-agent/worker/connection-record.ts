@@ -66,9 +66,6 @@ export class ConnectionRecord {
   get pod(): number {
     return this.#words[1] ?? 0;
   }
-  get family(): number {
-    return this.#words[2] ?? 0;
-  }
   get localPort(): number {
     return this.#words[3] ?? 0;
   }
@@ -82,9 +79,6 @@ export class ConnectionRecord {
   }
   get detected(): number {
     return this.#words[6] ?? 0;
-  }
-  get serverName(): number {
-    return this.#words[7] ?? 0;
   }
   get isAstray(): boolean {
     return this.#words[22] !== 0;

@@ -64,10 +64,6 @@ export class Reflector {
     return this.#store.size;
   }
 
-  get isSynced(): boolean {
-    return this.#isSynced;
-  }
-
   /** When the server said something last, bookmarks included; 0 where it never did. */
   get lastHeard(): number {
     return this.#lastHeard;
