@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { churn, echo, greet, say, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
-import { Wiretap } from './wiretap.ts';
 
 /** How often a pod joins or leaves; with WEFT_SOAK 200 times. */
 const changes = process.env['WEFT_SOAK'] === undefined ? 40 : 200;
@@ -85,15 +85,15 @@ describe('joining and leaving', () => {
     assert.deepEqual(errors, {}, mesh.troubles());
     assert.ok(succeeded > 1000, `only ${succeeded} connections`);
 
-    const wire = await Wiretap.onLink(mesh.lab.node('a'), 'meshed');
+    const link = await PacketCapture.onDevice(mesh.lab.node('a'));
     for (const pod of [client, member]) {
       for (let times = 0; times < 10; times++) {
         assert.equal((await say(pod, server.ipv4, 9000, secret)).answer, secret);
         assert.equal((await say(pod, server.ipv4, greeting.port, '-')).answer, 'g');
       }
     }
-    await wire.stop();
-    assert.ok(wire.bytes > 20 * secret.length, 'the connections are seen, though not what they say');
-    assert.ok(!wire.saw(secret));
+    const packets = await link.stop();
+    assert.ok(packets.size > 20 * secret.length, 'the connections are seen, though not what they say');
+    assert.ok(!packets.contains(secret));
   });
 });

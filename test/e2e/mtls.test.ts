@@ -101,12 +101,12 @@ describe('mutual TLS between nodes', () => {
       const script = `import socket,sys; s=socket.create_connection(("${host}", 9000), 5); s.sendall(b"${secret}"); print(s.recv(100).decode())`;
       return (await client.run(['/usr/bin/python3', '-c', script])).stdout.trim();
     };
-    const meshed = await PacketCapture.start(mesh.lab.node('a'));
+    const meshed = await PacketCapture.onDevice(mesh.lab.node('a'));
     assert.equal(await say(server.ipv4), secret);
     assert.equal((await churn(client, server.ipv4, 9000, 200, 8, 0)).failed, 0);
     assert.equal((await meshed.stop()).contains(secret), false);
 
-    const plain = await PacketCapture.start(mesh.lab.node('a'));
+    const plain = await PacketCapture.onDevice(mesh.lab.node('a'));
     assert.equal(await say(outsider.ipv4), secret);
     assert.equal((await plain.stop()).contains(secret), true, 'else the capture proves nothing');
   });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
+import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
 import type { Said } from './helpers.ts';
 import { churn, echo, hold, say, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
-import { Wiretap } from './wiretap.ts';
 
 const secret = 'never-in-plaintext';
 const open = 'plaintext-is-seen';
@@ -17,7 +17,7 @@ describe('no controller', () => {
   let outsider: LabPod;
   let late: LabPod;
   let lateServer: LabPod;
-  let wire: Wiretap;
+  let link: PacketCapture;
   let held: Awaited<ReturnType<typeof hold>>[];
 
   before(async () => {
@@ -26,7 +26,7 @@ describe('no controller', () => {
     server = await mesh.addMeshed('b', 'server', 'api');
     outsider = await mesh.lab.node('c').addPod({ name: 'outsider', namespace: 'plain' });
     for (const pod of [client, server, outsider]) await echo(pod, 9000);
-    wire = await Wiretap.onLink(mesh.lab.node('a'), 'outage');
+    link = await PacketCapture.onDevice(mesh.lab.node('a'));
     for (const [from, to] of pairs()) assert.equal((await say(from, to.ipv4, 9000, secretFor(from, to))).error, null);
     held = await Promise.all(pairs().map(([from, to]) => hold(from, to.ipv4, 9000, 10)));
     await mesh.controller.kill();
@@ -100,8 +100,8 @@ describe('no controller', () => {
       await waitUntil(() => works(from, to), 20_000, `${from.spec.name} reaches ${to.spec.name}`);
     }
     await knownDestinationsWork();
-    await wire.stop();
-    assert.ok(wire.saw(open), 'what is in plaintext is seen');
-    assert.ok(!wire.saw(secret));
+    const packets = await link.stop();
+    assert.ok(packets.contains(open), 'what is in plaintext is seen');
+    assert.ok(!packets.contains(secret));
   });
 });

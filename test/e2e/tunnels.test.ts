@@ -3,10 +3,10 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { LabNode } from '../lab/node.ts';
+import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { echo, hold, say, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
-import { Wiretap } from './wiretap.ts';
 
 const workers = 2;
 
@@ -34,7 +34,7 @@ describe('tunnels', () => {
     // The workers of node a do not hear of what happens; what they know is of the old pod.
     process.kill(mesh.agent('a').pid, 'SIGSTOP');
     const failed: string[] = [];
-    let inside: Wiretap;
+    let inside: PacketCapture;
     let next: LabPod;
     try {
       await old.delete();
@@ -42,7 +42,7 @@ describe('tunnels', () => {
       next = await mesh.addMeshed('b', 'next', 'other');
       assert.equal(next.ipv4, old.ipv4, 'the lab gives the address again');
       await echo(next, 9000);
-      inside = await Wiretap.inside(next);
+      inside = await PacketCapture.inside(next);
       for (let count = 0; count < 20; count++) {
         const text = `for-the-old-pod-${count}.`;
         const { answer } = await say(client, next.ipv4, 9000, text, 5);
@@ -58,10 +58,10 @@ describe('tunnels', () => {
       return (await say(client, next.ipv4, 9000, text, 5)).answer === text;
     };
     await waitUntil(works, 15_000, 'the client reaches the new pod');
-    await inside.stop();
-    assert.ok(inside.saw('for-the-new-pod'));
+    const packets = await inside.stop();
+    assert.ok(packets.contains('for-the-new-pod'));
     assert.deepEqual(
-      failed.filter((text) => inside.saw(text)),
+      failed.filter((text) => packets.contains(text)),
       [],
     );
     await next.delete();
@@ -71,11 +71,11 @@ describe('tunnels', () => {
     const second = await mesh.addMeshed('a', 'second', 'web');
     const server = await mesh.addMeshed('b', 'server', 'api');
     await echo(server, 9000);
-    const wire = await Wiretap.onLink(a, 'shared');
+    const link = await PacketCapture.onDevice(a);
     const held = [await hold(client, server.ipv4, 9000, 40), await hold(second, server.ipv4, 9000, 40)];
     for (const connections of held) assert.deepEqual((await connections.finish()).errors, {});
-    await wire.stop();
-    const opened = wire.connections().filter(({ to }) => to === `${server.ipv4}.9000`);
+    const packets = await link.stop();
+    const opened = packets.connections().filter(({ to }) => to === `${server.ipv4}.9000`);
     const of = ({ ipv4 }: LabPod): number => opened.filter(({ from }) => from.startsWith(`${ipv4}.`)).length;
     const own = [of(client), of(second)] as const;
     assert.ok(

@@ -62,7 +62,7 @@ async function call(client: LabPod, server: LabPod): Promise<void> {
 
 /** The same calls, with a look at what crosses the link between the nodes. */
 async function callAndListen(client: LabPod, server: LabPod): Promise<void> {
-  const capture = await PacketCapture.start(client.node);
+  const capture = await PacketCapture.onDevice(client.node);
   await call(client, server);
   const packets = await capture.stop();
   const inClear = packets.contains('the-words-of-the-app') ? 'are there IN CLEAR' : 'are nowhere to be found';

@@ -3,13 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { must } from './command.ts';
 import type { LabNode } from './node.ts';
+import type { LabPod } from './pod.ts';
 
 const startDeadlineMs = 5000;
 // What the kernel has not handed to tcpdump yet is not in the file.
 const settleMs = 300;
 
-/** Everything that crosses a device of a node, by tcpdump. */
+/** Everything that crosses a device over TCP, as an eavesdropper with tcpdump sees it. */
 export class PacketCapture {
   readonly #process: ChildProcess;
   readonly #path: string;
@@ -19,33 +21,30 @@ export class PacketCapture {
     this.#path = path;
   }
 
-  static async start(node: LabNode, device = 'eth0', filter = 'tcp'): Promise<PacketCapture> {
+  /** By default what leaves and reaches the node. */
+  static onDevice(node: LabNode, device = 'eth0'): Promise<PacketCapture> {
     const path = join(node.folder, `${device}-${performance.now()}.pcap`);
-    const child = node.spawn([
-      'tcpdump',
-      '-i',
-      device,
-      '-s',
-      '0',
-      '-U',
-      '--immediate-mode',
-      '-Z',
-      'root',
-      '-w',
-      path,
-      filter,
-    ]);
+    return PacketCapture.#start(node.spawn(dump(device, path)), path);
+  }
+
+  /** What is said inside the pod, to the app too. */
+  static inside(pod: LabPod): Promise<PacketCapture> {
+    const path = join(pod.node.folder, `${pod.uid}-${performance.now()}.pcap`);
+    return PacketCapture.#start(pod.spawn(dump('any', path), { stderr: 'pipe' }), path);
+  }
+
+  static async #start(tcpdump: ChildProcess, path: string): Promise<PacketCapture> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
-      reject(new Error('tcpdump does not start'));
+      reject(new Error('tcpdump does not listen'));
     }, startDeadlineMs);
-    child.stderr?.on('data', (chunk: Buffer) => {
-      if (chunk.toString().includes('listening on')) resolve();
+    tcpdump.stderr?.on('data', (chunk: Buffer) => {
+      if (chunk.includes('listening on')) resolve();
     });
     await promise.finally(() => {
       clearTimeout(timer);
     });
-    return new PacketCapture(child, path);
+    return new PacketCapture(tcpdump, path);
   }
 
   async stop(): Promise<CapturedPackets> {
@@ -53,24 +52,33 @@ export class PacketCapture {
     const ended = new Promise((resolve) => this.#process.once('exit', resolve));
     this.#process.kill('SIGINT');
     await ended;
-    return new CapturedPackets(readFileSync(this.#path));
+    return new CapturedPackets(this.#path);
   }
 }
 
-/** The bytes of a pcap file. A text that two packets share is not found: search for what fits one. */
+export interface OpenedConnection {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A pcap file. */
 export class CapturedPackets {
+  readonly #path: string;
   readonly #bytes: Buffer;
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+  constructor(path: string) {
+    this.#path = path;
+    this.#bytes = readFileSync(path);
   }
 
+  /** Of the file. */
   get size(): number {
     return this.#bytes.length;
   }
 
-  contains(text: string): boolean {
-    return this.#bytes.includes(text);
+  /** What two packets share is not found: search for what fits one. */
+  contains(bytes: string | Uint8Array): boolean {
+    return this.#bytes.includes(bytes);
   }
 
   /** TLS handshake records that begin with a ClientHello (RFC 8446, 5.1 and 4.1.2). */
@@ -84,4 +92,19 @@ export class CapturedPackets {
       if (this.#bytes[at + 5] === 1) count++;
     return count;
   }
+
+  /** By SYN, without retransmissions. */
+  connections(): OpenedConnection[] {
+    const syn = 'tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn';
+    const lines = must('tcpdump', '-nn', '-t', '-r', this.#path, syn).split('\n');
+    const ends = lines.flatMap((line) => /IP (\S+) > (\S+):/.exec(line)?.slice(1, 3).join(' ') ?? []);
+    return [...new Set(ends)].map((pair) => {
+      const [from = '', to = ''] = pair.split(' ');
+      return { from, to };
+    });
+  }
+}
+
+function dump(device: string, path: string): string[] {
+  return ['tcpdump', '-Z', 'root', '-i', device, '-s', '0', '-B', '65536', '--immediate-mode', '-U', '-w', path, 'tcp'];
 }
