@@ -34,6 +34,7 @@ class Callbacks {
                   nghttp2_data_source* source, void* user);
   static int OnFrameSent(nghttp2_session* library, const nghttp2_frame* frame, void* user);
 
+  static bool IsInOrder(Session& session, int32_t id);
   static int Stop(Session& session, ErrorCode code);
   static void OnHeadComplete(Session& session, const nghttp2_frame& frame);
   static void OnRequest(Session& session, int32_t id);

@@ -33,6 +33,20 @@ Stream* Callbacks::Find(nghttp2_session* library, int32_t id) {
   return static_cast<Stream*>(nghttp2_session_get_stream_user_data(library, id));
 }
 
+// nghttp2 takes those that a client has skipped for streams that are closed.
+bool Callbacks::IsInOrder(Session& session, int32_t id) {
+  if (session.role_ == Session::Role::kClient) return true;
+  if (id > session.last_stream_) {
+    if (id > session.last_stream_ + 2) {
+      session.skipped_from_ = session.last_stream_ + 1;
+      session.skipped_to_ = id;
+    }
+    session.last_stream_ = id;
+    return true;
+  }
+  return id < session.skipped_from_ || id >= session.skipped_to_;
+}
+
 int Callbacks::OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
   Session& session = From(user);
   FloodGuard& guard = session.guard_;
@@ -47,6 +61,10 @@ int Callbacks::OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* header, vo
       break;
     case NGHTTP2_RST_STREAM:
       calm = session.role_ == Session::Role::kClient || guard.Reset(now);
+      break;
+    case NGHTTP2_HEADERS:
+      if (!IsInOrder(session, header->stream_id)) return Stop(session, ErrorCode::kProtocolError);
+      calm = guard.Control(now);
       break;
     default:
       calm = guard.Control(now);

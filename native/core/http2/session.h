@@ -148,6 +148,9 @@ class Session {
   uint32_t head_fields_ = 0;
   http1::Error head_error_ = http1::Error::kNone;
 
+  int32_t last_stream_ = 0;  // that the client has opened, and the last that it has passed over before
+  int32_t skipped_from_ = 0, skipped_to_ = 0;
+
   std::span<std::byte> out_;
   size_t filled_ = 0;
   std::span<const uint8_t> frame_;  // what is left of the one that did not fit
