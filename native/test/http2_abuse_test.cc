@@ -117,7 +117,10 @@ TEST("HTTP/2 abuse: each kind ends the connection with ENHANCE_YOUR_CALM") {
       {"window updates of a connection", Repeat(Frame(Type::kWindowUpdate, 0, 0, Number(1)), 20'000)},
       {"window updates of a stream", post + Repeat(Frame(Type::kWindowUpdate, 0, 1, Number(1)), 20'000)},
       {"PRIORITY flood", Each(20'000, [](uint32_t id) { return Frame(Type::kPriority, 0, id, Number(0) + "x"); })},
-      {"trailers of streams that are closed", Headers(1, get) + Repeat(Headers(1, Lines{{"a", "b"}}), 20'000)},
+      {"heads of streams that are forgotten",
+       Each(20, [&](uint32_t id) { return Headers(id, get, false) + Reset(id); }) +
+           Repeat(Headers(1, Lines{{"a", "b"}}, false), 20'000)},
+      {"unknown frames", Repeat(Frame(Type::kUnknown, 0, 0), 20'000)},
       {"HPACK bomb: one large field, repeated",
        Headers(1, get + fat) + Frame(Type::kHeaders, kEndHeaders, 3, get + Repeat(Known(62), 5000))},
   };
@@ -125,7 +128,7 @@ TEST("HTTP/2 abuse: each kind ends the connection with ENHANCE_YOUR_CALM") {
     try {
       Server server;
       const Played played = server.Play(abuse.bytes, abuse.reads);
-      CHECK(played.reaction.ends_with("goaway enhance_your_calm\n"));
+      CHECK_EQUAL(played.reaction.substr(played.reaction.find("goaway")), "goaway enhance_your_calm\n");
       CHECK(played.error == ErrorCode::kEnhanceYourCalm);
       CHECK(played.over);
     } catch (const std::exception& error) {
@@ -144,12 +147,6 @@ TEST("HTTP/2 abuse: what goes on for as long as the rate is kept") {
     for (int i = 0; i < 90; i++, id += 2) bytes += Headers(id, get, false) + Reset(id);
     CHECK(!server.Play(bytes, true, now_us).failed);
   }
-}
-
-TEST("HTTP/2 abuse: unknown frames cost us nothing but their bytes, and are dropped") {
-  Server server;
-  const Played played = server.Play(Repeat(Frame(Type::kUnknown, 0xff, 0), 20'000) + Headers(1, Get()));
-  CHECK_EQUAL(played.reaction, "1 head\n");
 }
 
 TEST("HTTP/2 abuse: a busy client's resets, PINGs and window updates are no flood") {

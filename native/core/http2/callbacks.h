@@ -16,7 +16,6 @@ class Callbacks {
   static Stream* Find(nghttp2_session* session, int32_t id);
 
   // Receiving.
-  static int OnBeginFrame(nghttp2_session* library, const nghttp2_frame_hd* header, void* user);
   static int OnInvalidFrame(nghttp2_session* library, const nghttp2_frame* frame, int error, void* user);
   static int OnBeginHeaders(nghttp2_session* library, const nghttp2_frame* frame, void* user);
   static int OnHeader(nghttp2_session* library, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
@@ -34,7 +33,6 @@ class Callbacks {
                   nghttp2_data_source* source, void* user);
   static int OnFrameSent(nghttp2_session* library, const nghttp2_frame* frame, void* user);
 
-  static bool IsInOrder(Session& session, int32_t id);
   static int Stop(Session& session, ErrorCode code);
   static void OnHeadComplete(Session& session, const nghttp2_frame& frame);
   static void OnRequest(Session& session, int32_t id);

@@ -33,45 +33,6 @@ Stream* Callbacks::Find(nghttp2_session* library, int32_t id) {
   return static_cast<Stream*>(nghttp2_session_get_stream_user_data(library, id));
 }
 
-// nghttp2 takes those that a client has skipped for streams that are closed.
-bool Callbacks::IsInOrder(Session& session, int32_t id) {
-  if (session.role_ == Session::Role::kClient) return true;
-  if (id > session.last_stream_) {
-    if (id > session.last_stream_ + 2) {
-      session.skipped_from_ = session.last_stream_ + 1;
-      session.skipped_to_ = id;
-    }
-    session.last_stream_ = id;
-    return true;
-  }
-  return id < session.skipped_from_ || id >= session.skipped_to_;
-}
-
-int Callbacks::OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
-  Session& session = From(user);
-  FloodGuard& guard = session.guard_;
-  const int64_t now = session.now_us_;
-  bool calm = true;
-  switch (header->type) {
-    case NGHTTP2_DATA:
-      calm = (header->flags & NGHTTP2_FLAG_END_STREAM) != 0 || guard.EmptyData(now);
-      break;
-    case NGHTTP2_SETTINGS:
-      calm = guard.Settings(now);
-      break;
-    case NGHTTP2_RST_STREAM:
-      calm = session.role_ == Session::Role::kClient || guard.Reset(now);
-      break;
-    case NGHTTP2_HEADERS:
-      if (!IsInOrder(session, header->stream_id)) return Stop(session, ErrorCode::kProtocolError);
-      calm = guard.Control(now);
-      break;
-    default:
-      calm = guard.Control(now);
-  }
-  return calm ? 0 : Stop(session, ErrorCode::kEnhanceYourCalm);
-}
-
 int Callbacks::OnInvalidFrame(nghttp2_session*, const nghttp2_frame*, int, void* user) {
   Session& session = From(user);
   // Having a stream refused costs a client as little as resetting it.
@@ -231,7 +192,7 @@ int Callbacks::OnClose(nghttp2_session* library, int32_t id, uint32_t code, void
   // A client that is told to go away may repeat what was not served.
   const bool refused = session.role_ == Session::Role::kClient && code == NGHTTP2_REFUSED_STREAM;
   const bool by_peer = stream->reset_by_peer_ || refused;
-  if (!by_peer) session.guard_.Reset(session.now_us_);
+  if (!by_peer && !session.guard_.Reset(session.now_us_)) session.Fail(ErrorCode::kEnhanceYourCalm);
   session.events_.OnReset(*stream, static_cast<ErrorCode>(code), by_peer);
   return 0;
 }

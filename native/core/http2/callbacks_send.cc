@@ -15,7 +15,6 @@ constexpr size_t kLeastData = 1000;  // of a frame, unless that is all there is
 nghttp2_session_callbacks* Callbacks::MakeTable() {
   nghttp2_session_callbacks* table = nullptr;
   if (nghttp2_session_callbacks_new(&table) != 0) std::abort();
-  nghttp2_session_callbacks_set_on_begin_frame_callback(table, OnBeginFrame);
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(table, OnInvalidFrame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(table, OnBeginHeaders);
   nghttp2_session_callbacks_set_on_header_callback(table, OnHeader);

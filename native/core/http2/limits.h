@@ -34,7 +34,7 @@ struct Limits {
   Rate settings{100, 10};
   Rate resets{1000, 100};        // streams that the peer ends early, or makes us refuse
   Rate empty_data{1000, 100};    // DATA frames that carry nothing
-  Rate control{10'000, 10'000};  // PING, PRIORITY, WINDOW_UPDATE, HEADERS, CONTINUATION
+  Rate control{10'000, 10'000};  // HEADERS, CONTINUATION, PRIORITY, PING, WINDOW_UPDATE and unknown frames
 
   // A PING after so long without a byte from the peer, and how long it has for an answer; 0: none.
   int64_t ping_after_us = 0;

@@ -23,6 +23,7 @@ const nghttp2_option* Options() {
     nghttp2_option* made = nullptr;
     if (nghttp2_option_new(&made) != 0) std::abort();
     nghttp2_option_set_no_auto_window_update(made, 1);
+    nghttp2_option_set_no_closed_streams(made, 1);  // as many as may be open, for as long as the connection is
     nghttp2_option_set_max_send_header_block_length(made, kMaxSentHead);
     nghttp2_option_set_peer_max_concurrent_streams(made, kAssumedStreams);
     nghttp2_option_set_max_continuations(made, kMaxContinuations);
@@ -49,7 +50,7 @@ ErrorCode CodeOf(ssize_t library_error) {
 }  // namespace
 
 Session::Session(Role role, const Limits& limits, SessionEvents& events)
-    : role_(role), limits_(limits), events_(events), guard_(limits) {
+    : role_(role), limits_(limits), events_(events), guard_(limits), inspector_(role == Role::kServer, guard_) {
   const bool server = role == Role::kServer;
   const int made = server ? nghttp2_session_server_new2(&session_, Callbacks::Table(), this, Options())
                           : nghttp2_session_client_new2(&session_, Callbacks::Table(), this, Options());
@@ -76,9 +77,10 @@ bool Session::Receive(std::span<const std::byte> bytes, int64_t now_us) {
   if (over() || bytes.empty()) return true;
   received_us_ = now_us;
   pinged_us_ = 0;
-  const ssize_t taken =
-      nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  const size_t fine = inspector_.Inspect(bytes, now_us);
+  const ssize_t taken = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), fine);
   if (taken < 0) Fail(CodeOf(taken));
+  if (fine < bytes.size()) Fail(inspector_.error());
   const size_t waiting = nghttp2_session_get_outbound_queue_size(session_);
   if (waiting > limits_.max_waiting_frames + open_streams_) Fail(ErrorCode::kEnhanceYourCalm);
   Announce();

@@ -19,6 +19,7 @@
 #include "../http1/error.h"
 #include "error_code.h"
 #include "flood_guard.h"
+#include "frame_inspector.h"
 #include "head.h"
 #include "limits.h"
 #include "stream.h"
@@ -137,6 +138,7 @@ class Session {
   static bool IsOfDrain(const uint8_t* payload);
 
   FloodGuard guard_;
+  FrameInspector inspector_;
   List<Stream, Stream> streams_;
   size_t open_streams_ = 0;
   uint64_t growth_ = 0;  // of all windows
@@ -147,9 +149,6 @@ class Session {
   uint64_t head_bytes_ = 0;
   uint32_t head_fields_ = 0;
   http1::Error head_error_ = http1::Error::kNone;
-
-  int32_t last_stream_ = 0;  // that the client has opened, and the last that it has passed over before
-  int32_t skipped_from_ = 0, skipped_to_ = 0;
 
   std::span<std::byte> out_;
   size_t filled_ = 0;
