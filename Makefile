@@ -22,9 +22,12 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: setup build/test/foreign.bpf.o build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/layouts addon
+build: setup build/nghttp2/libnghttp2.a build/test/foreign.bpf.o build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/layouts addon
 	@$(MAKE) --no-print-directory -C native/broker all
 	@$(MAKE) --no-print-directory -C cni-plugin all
+
+build/nghttp2/libnghttp2.a: deploy/setup/build-nghttp2 | setup
+	deploy/setup/build-nghttp2 $(@D)
 
 build/bpf/redirect.bpf.o: $(BPF_SOURCES) | setup
 	@mkdir -p $(@D)
@@ -46,7 +49,7 @@ build/tcpload: test/tools/tcpload.c | setup
 build/layouts: test/bpf/layouts.cc bpf/weft.h native/broker/protocol.h native/core/connection_record.h | setup
 	g++ -std=c++20 -Wall -Wextra -Werror -o $@ $<
 
-addon: setup
+addon: setup build/nghttp2/libnghttp2.a
 	@node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
 	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j $(JOBS)
 

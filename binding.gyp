@@ -1,9 +1,9 @@
 {
   "target_defaults": {
-    "include_dirs": ["<!(node -p \"require('path').dirname(require.resolve('nan'))\")"],
+    "include_dirs": ["<!(node -p \"require('path').dirname(require.resolve('nan'))\")", "build/nghttp2/include"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
     "cflags_cc": ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-cast-function-type", "-fvisibility=hidden"],
-    "libraries": ["-lbpf"]
+    "libraries": ["-lbpf", "<(module_root_dir)/build/nghttp2/libnghttp2.a", "-Wl,--exclude-libs,ALL"]
   },
   "targets": [
     {
