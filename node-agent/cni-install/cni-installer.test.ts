@@ -24,7 +24,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
 import { loadNativeAddon } from '../main/native.ts';
-import { CniInstaller, chainEntry } from './cni-installer.ts';
+import { chainEntry } from './agents-installer.ts';
+import { CniInstaller } from './cni-installer.ts';
 import type { ExchangeFiles } from './shared-folder.ts';
 
 const native = loadNativeAddon();
@@ -32,7 +33,7 @@ const exchangeFiles: ExchangeFiles = (one, other) => {
   native.exchangeFiles(one, other);
 };
 const plugin = new URL('../../build/weft-cni', import.meta.url).pathname;
-const entry = chainEntry({ socket: '/run/weft/cni.sock', namespacesFile: '/n.json', ownNamespace: 'weft-system' });
+const entry = chainEntry({ runDir: '/run/weft', stateDir: '/var/lib/weft', ownNamespace: 'weft-system' });
 const list = { cniVersion: '1.0.0', name: 'pods', plugins: [{ type: 'bridge' }, { type: 'portmap' }] };
 const single = { cniVersion: '0.4.0', name: 'pods', type: 'bridge' };
 const limitMs = 5000;

@@ -235,17 +235,3 @@ export class CniInstaller {
     );
   }
 }
-
-/** For WEFT_CNI and the flags: what the plugin is told on each call. */
-export function chainEntry(paths: {
-  readonly socket: string;
-  readonly namespacesFile: string;
-  readonly ownNamespace: string;
-}): ChainEntry {
-  return {
-    type: 'weft-cni',
-    socket: paths.socket,
-    namespacesFile: paths.namespacesFile,
-    exemptNamespaces: [...new Set(['kube-system', paths.ownNamespace])],
-  };
-}

@@ -20,7 +20,8 @@ import fc from 'fast-check';
 
 import { WeftError } from '../../mesh/errors.ts';
 import { loadNativeAddon } from '../main/native.ts';
-import { CniInstaller, chainEntry } from './cni-installer.ts';
+import { chainEntry } from './agents-installer.ts';
+import { CniInstaller } from './cni-installer.ts';
 import { isChained, networkFileNames, parseNetwork, unchain } from './network-file.ts';
 import type { ExchangeFiles } from './shared-folder.ts';
 
@@ -29,7 +30,7 @@ const exchangeFiles: ExchangeFiles = (one, other) => {
   native.exchangeFiles(one, other);
 };
 const plugin = new URL('../../build/weft-cni', import.meta.url).pathname;
-const entry = chainEntry({ socket: '/run/weft/cni.sock', namespacesFile: '/n.json', ownNamespace: 'weft-system' });
+const entry = chainEntry({ runDir: '/run/weft', stateDir: '/var/lib/weft', ownNamespace: 'weft-system' });
 const silent = { debug() {}, info() {}, warn() {}, error() {} } as never;
 
 function installerAt(
