@@ -21,6 +21,14 @@ const catalogue = {
   'WEFT-E120': 'Mend the object; until then what it said before stays in force.',
   'WEFT-E121':
     "The controller goes on with what it knew. Look at the API server, at the network to it and at the rights of the controller's service account.",
+  'WEFT-E130':
+    'Weft is chained into the network that the node has: install a CNI plugin, or look whether --cni-conf-dir is the folder that the container runtime reads.',
+  'WEFT-E131':
+    'Mend the file, or ask whoever wrote it; it is left as it is. A container runtime may refuse it as well.',
+  'WEFT-E132':
+    'Look at the cause, and whether --cni-conf-dir and --cni-bin-dir are folders of the node that the agent may write to.',
+  'WEFT-E133':
+    'Look which component of the node writes its network configuration, and tell it to bear with chained plugins. With Cilium set cni.exclusive=false.',
   'WEFT-E301': 'The agent must send its token as "authorization: Bearer"; look at --token-file of the agent.',
   'WEFT-E302': 'Look at --node-name of the agent and at the node of the pod that its token is bound to.',
   'WEFT-E303': 'Agent and controller do not speak the same protocol: look at their versions.',

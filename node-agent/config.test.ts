@@ -36,6 +36,7 @@ test('defaults', () => {
     kubeletCgroup: undefined,
     workers: config.workers,
     workerUid: 2102,
+    cni: undefined,
     proofTimeoutMs: 2000,
     logLevel: 'info',
     relay: {
@@ -72,6 +73,18 @@ test('a flag beats its environment variable, which beats the default', () => {
 test('with a controller there are no manifests', () => {
   const args = ['--controller', 'https://c:8086', '--cgroup', '/c', '--agent-cgroup', '/c/agent'];
   assert.deepEqual(parseConfig(args, {}).objects, { controller: 'https://c:8086' });
+});
+
+test('the CNI plugin is installed where a folder of networks is named', () => {
+  assert.deepEqual(parseConfig([...needed, '--cni-conf-dir', '/host/net.d'], {}).cni, {
+    confDir: '/host/net.d',
+    binDir: '/opt/cni/bin',
+  });
+  assert.deepEqual(parseConfig(needed, { WEFT_CNI_CONF_DIR: '/a', WEFT_CNI_BIN_DIR: '/b' }).cni, {
+    confDir: '/a',
+    binDir: '/b',
+  });
+  refuses([...needed, '--cni-bin-dir='], {}, /^--cni-bin-dir: it is empty$/);
 });
 
 test('what is wrong is named', () => {

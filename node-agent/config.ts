@@ -45,6 +45,8 @@ export interface AgentConfig {
   readonly kubeletCgroup: string | undefined;
   readonly workers: number;
   readonly workerUid: number;
+  /** Where the CNI plugin is put and chained in; absent where somebody else does that. */
+  readonly cni: { readonly confDir: string; readonly binDir: string } | undefined;
   readonly proofTimeoutMs: number;
   readonly logLevel: string;
   readonly relay: RelayConfig;
@@ -106,6 +108,12 @@ const flags = {
   'kubelet-cgroup': { value: 'DIR', fallback: '', help: "the kubelet's cgroup v2 folder: it sends probes" },
   workers: { value: 'N', fallback: quarterOfCores, help: 'worker processes' },
   'worker-uid': { value: 'UID', fallback: '2102', help: 'user and group of the workers' },
+  'cni-conf-dir': {
+    value: 'DIR',
+    fallback: '',
+    help: "the runtime's network configurations; with it the agent keeps weft-cni chained in",
+  },
+  'cni-bin-dir': { value: 'DIR', fallback: '/opt/cni/bin', help: "the runtime's CNI plugins; weft-cni is put there" },
   pipes: { value: 'N', fallback: '32', help: 'pipes of one worker that may hold bytes in flight' },
   'pipe-bytes': { value: 'N', fallback: '1048576', help: 'size of one pipe' },
   'connect-timeout': { value: 'TIME', fallback: '1s', help: 'for connections out of a pod' },
@@ -161,6 +169,10 @@ export function parseConfig(args: readonly string[], environment: Environment = 
     kubeletCgroup: read('kubelet-cgroup', (text) => (text === '' ? undefined : text)),
     workers: read('workers', integer(1, 64)), // WEFT_MAX_WORKERS of bpf/weft.h
     workerUid: read('worker-uid', integer(1, 2 ** 32 - 2)), // never root; the last one means "no change" to setuid
+    cni: cniFrom(
+      read('cni-conf-dir', (text) => text),
+      read('cni-bin-dir', nonEmpty),
+    ),
     proofTimeoutMs: read('proof-timeout', parseDuration),
     logLevel: read('log-level', oneOf('debug', 'info', 'warn', 'error')),
     relay: Object.freeze({
@@ -188,7 +200,13 @@ export function usage(): string {
   });
   const end =
     'TIME is such as 500ms, 10s or 2m. Each flag may be an environment variable: --node-name is WEFT_NODE_NAME.';
-  return ['Usage: weft-agent --controller URL | --manifests DIR [flags]', '', ...lines, '', end, ''].join('\n');
+  const uses = [
+    'Usage: weft-agent --controller URL | --manifests DIR [flags]',
+    '       weft-agent uninstall --controller URL | --manifests DIR [flags]',
+    '',
+    'uninstall takes everything of Weft from the node, says so, and waits to be ended; its flags are those of the agent.',
+  ];
+  return [...uses, '', ...lines, '', end, ''].join('\n');
 }
 
 /** @throws UsageError */
@@ -197,6 +215,10 @@ function objectsFrom(manifests: string, controller: string): AgentConfig['object
     throw new UsageError('give either --controller, or --manifests for a controller inside');
   }
   return controller === '' ? { manifests } : { controller };
+}
+
+function cniFrom(confDir: string, binDir: string): AgentConfig['cni'] {
+  return confDir === '' ? undefined : { confDir, binDir };
 }
 
 /** Where the cgroup v2 tree is mounted; /proc/mounts writes blanks in octal (fstab(5)). @throws UsageError */

@@ -6,6 +6,7 @@ NAN_MODULE_INIT(Init) {
   weft::binding::InitCapture(target);
   weft::binding::InitBrokerClient(target);
   weft::binding::InitEngine(target);
+  weft::binding::InitFiles(target);
   weft::binding::InitProcess(target);
   weft::binding::InitSharedMemory(target);
 }

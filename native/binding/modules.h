@@ -7,6 +7,7 @@ namespace weft::binding {
 NAN_MODULE_INIT(InitCapture);
 NAN_MODULE_INIT(InitBrokerClient);
 NAN_MODULE_INIT(InitEngine);
+NAN_MODULE_INIT(InitFiles);
 NAN_MODULE_INIT(InitProcess);
 NAN_MODULE_INIT(InitSharedMemory);
 

@@ -13,6 +13,8 @@ import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
+import type { CniInstaller } from '../cni-install/cni-installer.ts';
+import { cniInstallerOf } from '../cni-install/agents-installer.ts';
 import { CaptureProof } from './capture-proof.ts';
 import { CniCalls } from './cni-handler.ts';
 import { CniServer } from './cni-server.ts';
@@ -23,6 +25,7 @@ import { KeyedQueue } from './keyed-queue.ts';
 import type { ControllerAccess } from './embedded-controller.ts';
 import { startEmbeddedController } from './embedded-controller.ts';
 import { readToken } from './directory/controller.ts';
+import { bpfObjects, brokerPath, podsFile } from './layout.ts';
 import { MeshClient } from './mesh-client.ts';
 import { ManifestSource } from '../../control-plane/sources/manifests.ts';
 import { readNamespacesFile, writeNamespacesFile } from './namespaces-file.ts';
@@ -40,9 +43,8 @@ const shutdownMs = 25_000; // Kubernetes kills a pod after 30 s, unless it is to
 const drainMarginMs = 2000;
 const firstNewsMs = 1000; // until then the CNI plugin answers by itself
 
-/** Where the build put what main starts and loads. */
+/** Where the build put it. */
 const brokerBinary = process.env['WEFT_BROKER'] ?? new URL('../../build/weft-broker', import.meta.url).pathname;
-const bpfObjects = process.env['WEFT_BPF'] ?? new URL('../../build/bpf', import.meta.url).pathname;
 
 /** The main process: everything of a node but the bytes. ARCHITECTURE.md tells what a generation is. */
 export class Agent {
@@ -57,6 +59,7 @@ export class Agent {
   readonly #proof: CaptureProof;
   readonly #enrolment: Enrolment;
   readonly #admin: AdminServer;
+  readonly #installer: CniInstaller | undefined;
   #hasStarted = false;
   #broker: Broker;
   #cni: CniServer | undefined;
@@ -77,7 +80,8 @@ export class Agent {
     this.#capture = capture;
     this.#broker = broker;
     this.#generation = generation;
-    this.#pods = new EnrolledPods(join(config.runDir, 'pods.json'));
+    this.#installer = cniInstallerOf(config, log, native);
+    this.#pods = new EnrolledPods(podsFile(config.runDir));
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
     this.#admin = new AdminServer({
       registries: createAgentRegistries(
@@ -247,6 +251,8 @@ export class Agent {
       log: this.#log,
     });
     await this.#cni.listen();
+    // From now on calls are answered, so the node's pods may start through the plugin.
+    void this.#installer?.run(this.#stop.signal);
     this.#log.info({ node: nodeName, workers: this.#config.workers, adopted: this.#pods.values().length }, 'ready');
   }
 
@@ -314,6 +320,7 @@ export class Agent {
       isDirectoryConnected,
       directoryError,
       knowsMesh,
+      ...(this.#installer && { cni: this.#installer }),
       identities: identities ?? { isReady: false, identities: [], clockSkewMs: undefined, clockError: undefined },
     };
   }
@@ -374,10 +381,6 @@ export class Agent {
         );
     }
   }
-}
-
-function brokerPath(generation: string): string {
-  return join(generation, 'broker.sock');
 }
 
 async function startBroker(

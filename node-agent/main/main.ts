@@ -1,6 +1,7 @@
 import { UsageError, parseConfig, usage } from '../config.ts';
 import { createLogger } from '../log.ts';
 import { Agent } from './agent.ts';
+import { uninstallNode } from './uninstall.ts';
 import { loadNativeAddon } from './native.ts';
 
 const args = process.argv.slice(2);
@@ -9,11 +10,16 @@ if (args.includes('--help')) {
   process.exit(0);
 }
 
+const isUninstall = args[0] === 'uninstall';
 try {
-  const config = parseConfig(args);
+  const config = parseConfig(isUninstall ? args.slice(1) : args);
   const log = createLogger(config.logLevel, 'agent');
   const native = loadNativeAddon();
   native.forbidCoreDumps();
+  if (isUninstall) {
+    await uninstallNode(config, log, native);
+    process.exit();
+  }
   const agent = await Agent.start(config, log, native);
   process.on('SIGUSR2', () => {
     agent.retire();

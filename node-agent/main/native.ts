@@ -21,6 +21,8 @@ export interface NativeAddon {
   createEngine(options: EngineOptions): Engine;
   /** Of this process, which holds private keys. */
   forbidCoreDumps(): void;
+  /** Each gets the other's name, at once: renameat2(2). */
+  exchangeFiles(one: string, other: string): void;
   /** @returns a descriptor of memory that a child can inherit */
   createSharedMemory(bytes: number): number;
   mapSharedMemory(descriptor: number): ArrayBuffer;

@@ -73,6 +73,11 @@ function addAgentFamilies(registry: AnyRegistry, status: () => AgentStatus): voi
   gauge('weft_directory_connected', '1 while the controller tells this agent of changes.', [], (connected) => {
     connected.set(status().isDirectoryConnected ? 1 : 0);
   });
+  gauge('weft_cni_repairs', 'How often others had changed what was installed of the CNI plugin.', [], (repairs) => {
+    const { cni } = status();
+    if (cni === undefined) repairs.remove();
+    else repairs.set(cni.repairs);
+  });
   gauge('weft_clock_skew_seconds', "How far the node's clock is ahead of the controller's.", [], (skew) => {
     const { clockSkewMs } = status().identities;
     if (clockSkewMs === undefined) skew.remove();

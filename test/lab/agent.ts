@@ -9,6 +9,7 @@ export interface AgentLine {
 }
 
 export interface AgentOptions {
+  readonly command?: 'uninstall';
   readonly flags?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly onLine?: (line: AgentLine) => void;
@@ -36,7 +37,8 @@ export class LabAgent {
       ['--kubelet-cgroup', node.kubeletCgroup],
       ['--workers', '2'],
     ].flat();
-    this.process = node.spawn([process.execPath, entry, ...flags, ...(options.flags ?? [])], {
+    const command = options.command === undefined ? [] : [options.command];
+    this.process = node.spawn([process.execPath, entry, ...command, ...flags, ...(options.flags ?? [])], {
       ...process.env,
       ...options.env,
     });
@@ -50,7 +52,8 @@ export class LabAgent {
 
   static async start(node: LabNode, options: AgentOptions = {}): Promise<LabAgent> {
     const agent = new LabAgent(node, options);
-    await agent.waitForLine((line) => line.msg === 'ready', startDeadlineMs);
+    const done = options.command === 'uninstall' ? 'Weft is uninstalled from this node' : 'ready';
+    await agent.waitForLine((line) => line.msg === done, startDeadlineMs);
     return agent;
   }
 

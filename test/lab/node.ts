@@ -25,7 +25,8 @@ export class LabNode {
   readonly agentCgroup: string;
   readonly pins: string;
   readonly network: CniNetwork;
-  readonly cni: CniRuntime;
+  /** How pods are made here; a test that installs a chain of its own puts it here. */
+  cni: CniRuntime;
   readonly pods: LabPod[] = [];
 
   constructor(lab: Lab, name: string, index: number, meshPlugin: string | undefined) {

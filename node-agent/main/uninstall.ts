@@ -1,0 +1,60 @@
+import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { cniInstallerOf } from '../cni-install/agents-installer.ts';
+import type { AgentConfig } from '../config.ts';
+import type { Logger } from '../log.ts';
+import { joinAgentCgroup } from './agent-cgroup.ts';
+import { Broker } from './broker.ts';
+import { EnrolledPods } from './enrolled-pods.ts';
+import type { NativeAddon } from './native.ts';
+import { bpfObjects, brokerPath, podsFile } from './layout.ts';
+import { earlierGenerations, retirePredecessor } from './predecessor.ts';
+
+/**
+ * Takes all of Weft from the node: the CNI plugin first, so that nothing new comes, then the capture of each pod. What a worker of an
+ * earlier agent still carries it may finish. Waits for the signal to end then, as a pod of a DaemonSet that ended would be started again.
+ */
+export async function uninstallNode(config: AgentConfig, log: Logger, native: NativeAddon): Promise<void> {
+  mkdirSync(config.runDir, { recursive: true });
+  await retirePredecessor(config.runDir);
+  cniInstallerOf(config, log, native)?.uninstall();
+  const capture = native.openCapture({
+    objects: bpfObjects,
+    pinDir: config.pinDir,
+    cgroup: config.cgroup,
+    agentCgroup: joinAgentCgroup(config.agentCgroup),
+  });
+  for (const pod of new EnrolledPods(podsFile(config.runDir)).readPredecessors()) {
+    try {
+      const netns = native.openNetns(pod.netnsPath);
+      try {
+        if (native.netnsCookie(netns) !== pod.cookie) continue;
+        capture.release(netns, pod.id);
+        capture.cleanNamespace(netns);
+      } finally {
+        native.closeDescriptor(netns);
+      }
+    } catch (error) {
+      log.warn({ error, namespace: pod.namespace, pod: pod.name }, 'a pod is gone, or keeps routes of ours');
+    }
+  }
+  capture.close();
+  native.uninstallCapture(config.pinDir);
+  for (const folder of earlierGenerations(config.runDir)) Broker.drain(brokerPath(folder), 0, native);
+  for (const folder of [config.runDir, config.stateDir]) removeFolder(folder);
+  log.info('Weft is uninstalled from this node');
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  await ended;
+}
+
+function removeFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
+  try {
+    rmdirSync(folder);
+  } catch {
+    // In a container it is a mount point; empty it stays.
+  }
+}
