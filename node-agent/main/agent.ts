@@ -9,6 +9,7 @@ import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
 import { reasonsNotReady } from '../metrics/agent-status.ts';
 import { createAgentRegistries } from '../metrics/exposition.ts';
+import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
@@ -65,6 +66,7 @@ export class Agent {
   #cni: CniServer | undefined;
   #mesh: MeshClient | undefined;
   #access: ControllerAccess | undefined;
+  #reconciler: Reconciler | undefined;
 
   private constructor(
     config: AgentConfig,
@@ -87,6 +89,14 @@ export class Agent {
       registries: createAgentRegistries(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),
+        (registry) => {
+          const features = kernelFeatures(config);
+          addNodeFamilies(registry, () => ({
+            features,
+            foreignPrograms: capture.foreignPrograms(),
+            notMeshable: this.#reconciler?.notMeshable ?? [],
+          }));
+        },
       ),
       reasonsNotReady: () => reasonsNotReady(this.#status()),
       onError: (error) => {
@@ -244,6 +254,7 @@ export class Agent {
     };
     wishes.onChange(keepNamespaces);
     keepNamespaces();
+    this.#reconciler = reconciler;
     reconciler.start(this.#stop.signal);
     this.#cni = new CniServer({
       path: join(runDir, 'cni.sock'),
