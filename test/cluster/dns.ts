@@ -5,7 +5,7 @@ const labels = { 'k8s-app': 'kube-dns' };
 const metadata = { name: 'coredns', namespace: 'kube-system' };
 
 /** No other zone than the cluster's can be asked for anywhere: names outside do not exist. */
-const corefile = `.:53 {
+const corefile = `${clusterDomain}:53 in-addr.arpa:53 ip6.arpa:53 {
     errors
     health
     ready
@@ -13,11 +13,13 @@ const corefile = `.:53 {
         pods insecure
         ttl 5
     }
+    cache 5
+    loadbalance
+}
+.:53 {
     template ANY ANY . {
         rcode NXDOMAIN
     }
-    cache 5
-    loadbalance
 }
 `;
 

@@ -32,6 +32,8 @@ export interface Image {
 export const imageNames = {
   pause: 'weft.test/pause:1',
   busybox: 'weft.test/busybox:1',
+  /** busybox and clients that know names: its own, statically linked, do not. */
+  tools: 'weft.test/tools:1',
   coredns: 'weft.test/coredns:1',
 } as const;
 
@@ -53,14 +55,17 @@ export async function pauseProgram(): Promise<string> {
 /** The images that every cluster has: paths of their tars. */
 export async function standardImages(): Promise<string[]> {
   const pause = await pauseProgram();
-  const applets = must(busybox, '--list').split('\n').filter(Boolean);
-  const links = applets.filter((applet) => applet !== 'busybox').map((applet) => [`/bin/${applet}`, 'busybox']);
   const images: Image[] = [
     { name: imageNames.pause, files: { '/pause': pause }, entrypoint: ['/pause'] },
+    { name: imageNames.busybox, files: { '/bin/busybox': busybox }, links: applets(), entrypoint: [] },
     {
-      name: imageNames.busybox,
-      files: { '/bin/busybox': busybox },
-      links: Object.fromEntries(links) as Record<string, string>,
+      name: imageNames.tools,
+      files: {
+        '/bin/busybox': busybox,
+        ...withLibraries('/usr/bin/curl', '/bin/curl'),
+        ...withLibraries('/usr/bin/openssl', '/bin/openssl'),
+      },
+      links: applets(),
       entrypoint: [],
     },
     { name: imageNames.coredns, files: { '/coredns': program('coredns') }, entrypoint: ['/coredns'] },
@@ -68,6 +73,19 @@ export async function standardImages(): Promise<string[]> {
   const paths = [];
   for (const image of images) paths.push(await imageTar(image));
   return paths;
+}
+
+function applets(): Record<string, string> {
+  const names = must(busybox, '--list').split('\n');
+  return Object.fromEntries(
+    names.filter((name) => name !== '' && name !== 'busybox').map((name) => [`/bin/${name}`, 'busybox']),
+  );
+}
+
+/** A program of this machine and what it is linked with, for the files of an image. */
+export function withLibraries(source: string, target: string): Record<string, string> {
+  const libraries = must('ldd', source).match(/\/\S+/g) ?? [];
+  return { [target]: source, ...Object.fromEntries(libraries.map((library) => [library, library])) };
 }
 
 /** Made once: its name in the cache is that of its content. */

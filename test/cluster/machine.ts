@@ -5,9 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { CommandOptions, CommandResult } from '../lab/command.ts';
 import { run } from '../lab/command.ts';
-import { cgroup2Mount } from '../lab/layout.ts';
 import { programFolders } from './binaries.ts';
-import { killBelow, makeGroups, processesBelow } from './cgroups.ts';
+import { hierarchies, killBelow, makeGroups, processesBelow } from './cgroups.ts';
 import { clusterCgroup, machineFolder } from './layout.ts';
 
 const bootDeadlineMs = 20_000;
@@ -135,8 +134,9 @@ export class Machine {
   }
 
   #inCgroup(command: readonly string[]): string[] {
-    const processes = join(cgroup2Mount(), this.cgroup, 'system', 'cgroup.procs');
-    return ['sh', '-c', 'echo $$ > "$0" && exec "$@"', processes, ...command];
+    const groups = hierarchies().map((hierarchy) => join(hierarchy, this.cgroup, 'system', 'cgroup.procs'));
+    const script = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"';
+    return ['sh', '-c', script, 'enter', ...groups, '--', ...command];
   }
 
   #running(): number {

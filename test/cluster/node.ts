@@ -178,6 +178,7 @@ export class Node {
       enforceNodeAllocatable: [],
       oomScoreAdj: 0, // below it wants CAP_SYS_RESOURCE
       failSwapOn: false,
+      volumePluginDir: '/var/lib/kubelet/volume-plugins', // else below /usr, which is not the node's own
       maxPods: 250,
       // The disk is the machine's, and none of the cluster's business.
       evictionHard: { 'nodefs.available': '0%', 'nodefs.inodesFree': '0%', 'imagefs.available': '0%' },
