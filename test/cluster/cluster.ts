@@ -100,6 +100,20 @@ export class Cluster {
     for (const node of this.nodes) await node.importImage(tar);
   }
 
+  /** As pulling a node's plug and putting it back in. What its disk holds is kept; its containers, pins and links are not. */
+  async reboot(node: Node): Promise<void> {
+    await node.machine.kill();
+    await this.#bootNode(node, await pauseProgram());
+    await node.startContainerd([]);
+    node.startKubelet();
+    node.startKubeProxy();
+  }
+
+  async #bootNode(node: Node, init: string): Promise<void> {
+    const others = this.nodes.filter((other) => other !== node);
+    await node.boot(init, this.controlPlane, others);
+  }
+
   async #start(images: readonly string[], done: (step: string) => void): Promise<void> {
     const { controlPlane, nodes } = this;
     const init = await pauseProgram();
@@ -107,10 +121,7 @@ export class Cluster {
     for (const node of nodes) await node.prepare(controlPlane);
     done('certificates and configuration');
     await controlPlane.boot(init);
-    for (const node of nodes) {
-      const others = nodes.filter((other) => other !== node);
-      await node.boot(init, controlPlane, others);
-    }
+    for (const node of nodes) await this.#bootNode(node, init);
     done('machines and their network');
     controlPlane.startEtcd();
     controlPlane.startApiServer();

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { CommandOptions, CommandResult } from '../lab/command.ts';
 import { run } from '../lab/command.ts';
 import { programFolders } from './binaries.ts';
-import { hierarchies, killBelow, makeGroups, processesBelow } from './cgroups.ts';
+import { hierarchies, killBelow, makeGroups, pidsInside, processesBelow, removeGroups } from './cgroups.ts';
 import { clusterCgroup, machineFolder } from './layout.ts';
 
 const bootDeadlineMs = 20_000;
@@ -66,14 +66,12 @@ export class Machine {
   /** As pulling the plug: what lies below /var, /etc and /opt is kept. */
   async kill(): Promise<void> {
     await killBelow(this.cgroup);
+    await removeGroups(this.cgroup); // the next kubelet would look for 3 s into that of each container
   }
 
   /** The pid here of the machine's process 1. */
   get init(): number | undefined {
-    return processesBelow(this.cgroup).find((pid) => {
-      const [, inside, ...deeper] = statusOf(pid, 'NSpid');
-      return inside === '1' && deeper.length === 0;
-    });
+    return processesBelow(this.cgroup).find((pid) => pidsInside(pid).join(' ') === '1');
   }
 
   /** Where a file of the machine is seen from outside. */
@@ -100,7 +98,7 @@ export class Machine {
 
   /** Starts a process that outlives this one. What it says is in /var/log of the machine. */
   daemon(name: string, command: readonly string[], env: NodeJS.ProcessEnv = {}): void {
-    const [file = '', ...args] = this.command(command);
+    const [file = '', ...args] = this.command(['setsid', '--fork', ...command]); // then process 1 in there is its parent
     const log = openSync(this.log(name), 'a');
     const options = { stdio: ['ignore', log, log], detached: true, env: { ...environment(), ...env } } as const;
     spawn(file, args, { ...options, stdio: [...options.stdio] }).unref();
@@ -149,15 +147,4 @@ export class Machine {
 /** With the cluster's programs on PATH. */
 export function environment(): NodeJS.ProcessEnv {
   return { ...process.env, PATH: [...programFolders(), process.env.PATH ?? '', '/usr/sbin', '/sbin'].join(':') };
-}
-
-function statusOf(pid: number, field: string): string[] {
-  try {
-    const line = readFileSync(`/proc/${pid}/status`, 'utf8')
-      .split('\n')
-      .find((text) => text.startsWith(`${field}:`));
-    return line?.split(/\s+/).slice(1) ?? [];
-  } catch {
-    return []; // it has just ended
-  }
 }
