@@ -107,6 +107,7 @@ export class ControlPlane {
       `--cluster-cidr=${podRange}`,
       `--service-cluster-ip-range=${serviceRange}`,
       '--allocate-node-cidrs=false',
+      '--flex-volume-plugin-dir=/var/lib/volume-plugins', // else below /usr, which is not the machine's own
       '--leader-elect=false',
     ]);
     this.machine.daemon('kube-scheduler', [

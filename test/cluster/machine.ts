@@ -11,7 +11,10 @@ import { clusterCgroup, machineFolder } from './layout.ts';
 
 const bootDeadlineMs = 20_000;
 
-/** /sys shows the machine's own links, and the host's cgroups all the same. /etc is the host's with what the machine writes above it. */
+/**
+ * /sys shows the machine's own links, and the host's cgroups all the same. /etc is the host's with what the machine writes above it. What
+ * is not its own it can only read, so that nothing can be left there.
+ */
 const bootScript = `set -e
 state=$1
 mount -t proc proc /proc
@@ -25,6 +28,7 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t overlay -o "lowerdir=/etc,upperdir=$state/etc,workdir=$state/etc.work" overlay /etc
 mount --bind "$state/opt" /opt
 mount --bind "$state/var" /var
+mount -o remount,bind,ro /
 mount --make-rshared /
 hostname "$2"
 ip link set lo up
@@ -87,7 +91,7 @@ export class Machine {
   }
 
   run(command: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return run(this.command(command), { ...options, env: { ...environment(), ...options.env } });
+    return run(this.command(command), { ...options, env: { ...insideEnvironment(), ...options.env } });
   }
 
   async must(command: readonly string[], options: CommandOptions = {}): Promise<string> {
@@ -100,7 +104,7 @@ export class Machine {
   daemon(name: string, command: readonly string[], env: NodeJS.ProcessEnv = {}): void {
     const [file = '', ...args] = this.command(['setsid', '--fork', ...command]); // then process 1 in there is its parent
     const log = openSync(this.log(name), 'a');
-    const options = { stdio: ['ignore', log, log], detached: true, env: { ...environment(), ...env } } as const;
+    const options = { stdio: ['ignore', log, log], detached: true, env: { ...insideEnvironment(), ...env } } as const;
     spawn(file, args, { ...options, stdio: [...options.stdio] }).unref();
     closeSync(log);
   }
@@ -147,4 +151,8 @@ export class Machine {
 /** With the cluster's programs on PATH. */
 export function environment(): NodeJS.ProcessEnv {
   return { ...process.env, PATH: [...programFolders(), process.env.PATH ?? '', '/usr/sbin', '/sbin'].join(':') };
+}
+
+function insideEnvironment(): NodeJS.ProcessEnv {
+  return { ...environment(), TMPDIR: '/var/tmp' };
 }
