@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -34,6 +34,12 @@ hostname "$2"
 ip link set lo up
 `;
 
+export interface DaemonOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Of its own, below the machine's, where others have to know its sockets or memory from those of the rest. */
+  readonly cgroup?: string;
+}
+
 /**
  * What a computer of the cluster is: namespaces of its own (mounts, network, processes, host name), /run, /var, /etc and /opt of its own,
  * and a cgroup. It keeps no state in this process: whoever knows its name finds it.
@@ -55,6 +61,8 @@ export class Machine {
   async boot(init: string): Promise<void> {
     for (const folder of ['etc', 'etc.work', 'opt', 'var/lib', 'var/log', 'var/tmp'])
       mkdirSync(join(this.folder, folder), { recursive: true });
+    const runtime = join(this.folder, 'var/run'); // runtimes keep network namespaces below it, which must not outlive the boot
+    if (!existsSync(runtime)) symlinkSync('../run', runtime);
     makeGroups(join(this.cgroup, 'system'));
     const namespaces = ['--mount', '--net', '--uts', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
     const [file = '', ...args] = this.#inCgroup(['unshare', ...namespaces, init]);
@@ -101,8 +109,9 @@ export class Machine {
   }
 
   /** Starts a process that outlives this one. What it says is in /var/log of the machine. */
-  daemon(name: string, command: readonly string[], env: NodeJS.ProcessEnv = {}): void {
-    const [file = '', ...args] = this.command(['setsid', '--fork', ...command]); // then process 1 in there is its parent
+  daemon(name: string, command: readonly string[], { env = {}, cgroup = 'system' }: DaemonOptions = {}): void {
+    makeGroups(join(this.cgroup, cgroup));
+    const [file = '', ...args] = this.command(['setsid', '--fork', ...command], cgroup); // process 1 in there becomes its parent
     const log = openSync(this.log(name), 'a');
     const options = { stdio: ['ignore', log, log], detached: true, env: { ...insideEnvironment(), ...env } } as const;
     spawn(file, args, { ...options, stdio: [...options.stdio] }).unref();
@@ -124,10 +133,10 @@ export class Machine {
     });
   }
 
-  /** To run something in the machine's namespaces and cgroup. */
-  command(command: readonly string[]): string[] {
+  /** To run something in the machine's namespaces and a cgroup of it. */
+  command(command: readonly string[], cgroup = 'system'): string[] {
     const namespaces = ['--mount', '--net', '--uts', '--pid'];
-    return this.#inCgroup(['nsenter', '--target', String(this.#running()), ...namespaces, '--', ...command]);
+    return this.#inCgroup(['nsenter', '--target', String(this.#running()), ...namespaces, '--', ...command], cgroup);
   }
 
   /** To run something in the machine's network and cgroup, but with the files and processes of the one that runs it all. */
@@ -135,8 +144,8 @@ export class Machine {
     return this.#inCgroup(['nsenter', '--target', String(this.#running()), '--net', '--', ...command]);
   }
 
-  #inCgroup(command: readonly string[]): string[] {
-    const groups = hierarchies().map((hierarchy) => join(hierarchy, this.cgroup, 'system', 'cgroup.procs'));
+  #inCgroup(command: readonly string[], cgroup = 'system'): string[] {
+    const groups = hierarchies().map((hierarchy) => join(hierarchy, this.cgroup, cgroup, 'cgroup.procs'));
     const script = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"';
     return ['sh', '-c', script, 'enter', ...groups, '--', ...command];
   }

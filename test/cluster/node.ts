@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -25,6 +25,7 @@ const importDeadlineMs = 120_000;
 const pki = '/etc/kubernetes/pki';
 const socket = '/run/containerd/containerd.sock';
 const cniFolder = '/etc/cni/net.d';
+const conflist = join(cniFolder, '10-pods.conflist');
 const cniPrograms = '/opt/cni/bin';
 
 /** A machine with containerd, kubelet and kube-proxy. Everything of it lies where it lies on other people's nodes. */
@@ -60,7 +61,7 @@ export class Node {
     write('/etc/kubernetes/kubelet.json', JSON.stringify(this.#kubeletConfiguration()));
     write('/etc/kubernetes/resolv.conf', `nameserver ${apiServer.address}\n`); // there is no outside to resolve
     write('/etc/containerd/config.toml', containerdConfiguration);
-    write(join(cniFolder, '10-pods.conflist'), JSON.stringify(this.#network(), undefined, 2));
+    write(conflist, JSON.stringify(this.#network(), undefined, 2));
     const programs = join(this.machine.folder, cniPrograms);
     mkdirSync(programs, { recursive: true });
     for (const plugin of ['bridge', 'host-local', 'loopback', 'portmap', 'ptp'])
@@ -104,13 +105,14 @@ export class Node {
   }
 
   startKubelet(): void {
-    this.machine.daemon('kubelet', [
+    const command = [
       program('kubelet'),
       '--config=/etc/kubernetes/kubelet.json',
       '--kubeconfig=/etc/kubernetes/kubelet.conf',
       `--hostname-override=${this.name}`,
       `--node-ip=${this.address}`,
-    ]);
+    ];
+    this.machine.daemon('kubelet', command, { cgroup: 'kubelet' }); // containers are in that of containerd on hybrid hosts
   }
 
   startKubeProxy(): void {
@@ -132,6 +134,15 @@ export class Node {
   async importImage(tar: string): Promise<void> {
     const { code, stderr } = await this.ctr(['images', 'import', tar], importDeadlineMs);
     if (code !== 0) throw new Error(`${this.name}: ${tar} cannot be imported: ${stderr.trim()}`);
+  }
+
+  /** Puts a program among the CNI plugins and its entry at the end of the chain. */
+  chain(binary: string, entry: { readonly type: string }): void {
+    copyFileSync(binary, this.machine.path(join(cniPrograms, entry.type)));
+    const network = this.#network();
+    const path = this.machine.path(conflist);
+    writeFileSync(`${path}.new`, JSON.stringify({ ...network, plugins: [...network.plugins, entry] }, undefined, 2));
+    renameSync(`${path}.new`, path);
   }
 
   ctr(args: readonly string[], timeoutMs = startDeadlineMs) {
