@@ -11,19 +11,14 @@ import { Cluster } from './cluster.ts';
 import { apiServer, clusterCgroup, clusterFolder } from './layout.ts';
 import { app, appPort } from './objects.ts';
 import { leftovers, teardown } from './teardown.ts';
+import type { Pod } from './workloads.ts';
+import { Workloads, curl } from './workloads.ts';
 
 const name = 'smoke';
 const hostPort = 8099;
-const curl = ['curl', '-sS', '--fail', '--max-time', '5'];
-
-interface Pod {
-  readonly metadata: { readonly name: string };
-  readonly spec: { readonly nodeName: string };
-  readonly status: { readonly podIP: string };
-}
-
 suite('a real cluster', () => {
   let cluster: Cluster;
+  let pods: Workloads;
   const steps: string[] = [];
 
   before(async () => {
@@ -31,39 +26,18 @@ suite('a real cluster', () => {
     cluster = await Cluster.up({ name, onStep: (step, ms) => steps.push(`${step} after ${ms} ms`) });
     await cluster.apply(app({ name: 'web', replicas: 4, service: { type: 'NodePort' } }));
     await cluster.apply(app({ name: 'porter', replicas: 2, hostPort }));
-    for (const deployment of ['web', 'porter']) await rollout(deployment);
+    pods = new Workloads(cluster);
+    await pods.rollout('web', 'porter');
   });
 
   after(async () => {
     await teardown(name);
   });
 
-  function rollout(deployment: string): Promise<string> {
-    return cluster.kubectl(['rollout', 'status', `deployment/${deployment}`, '--timeout=60s']);
-  }
-
-  async function podsOf(deployment: string): Promise<Pod[]> {
-    const list = await cluster.kubectl(['get', 'pods', '-l', `app=${deployment}`, '-o', 'json']);
-    return (JSON.parse(list) as { items: Pod[] }).items;
-  }
-
-  async function onePodPerNode(): Promise<Pod[]> {
-    const pods = await podsOf('web');
-    return cluster.nodes.map((node) => {
-      const pod = pods.find(({ spec }) => spec.nodeName === node.name);
-      assert.ok(pod, `no pod on ${node.name}`);
-      return pod;
-    });
-  }
-
-  function inPod(pod: Pod, command: readonly string[]): Promise<string> {
-    return cluster.kubectl(['exec', pod.metadata.name, '--', ...command]);
-  }
-
   /** Who answers, asked often enough that everybody had a chance. */
   async function answersTo(pod: Pod, url: string, times = 40): Promise<Set<string>> {
     const each = Array.from({ length: times }, () => `${curl.join(' ')} ${url} || true`).join('\n');
-    return new Set((await inPod(pod, ['sh', '-c', each])).split('\n').filter(Boolean));
+    return new Set((await pods.exec(pod, ['sh', '-c', each])).split('\n').filter(Boolean));
   }
 
   test('starts, and says how long it took', async (t) => {
@@ -79,8 +53,8 @@ suite('a real cluster', () => {
   });
 
   test('a Service leads from each node to all pods, the one that asks included', async () => {
-    const all = (await podsOf('web')).map((pod) => pod.metadata.name).sort();
-    for (const pod of await onePodPerNode()) {
+    const all = (await pods.podsOf('web')).map((pod) => pod.metadata.name).sort();
+    for (const pod of await pods.onePodPerNode('web')) {
       const deadline = performance.now() + 10_000;
       for (;;) {
         const answers = [...(await answersTo(pod, 'http://web'))].sort();
@@ -91,16 +65,16 @@ suite('a real cluster', () => {
   });
 
   test('pods reach each other by address, and see the address of who asks', async () => {
-    const [first, second] = await onePodPerNode();
+    const [first, second] = await pods.onePodPerNode('web');
     assert.ok(first && second);
-    assert.equal((await inPod(first, [...curl, `${second.status.podIP}:${appPort}`])).trim(), second.metadata.name);
+    assert.equal((await pods.exec(first, [...curl, `${second.status.podIP}:${appPort}`])).trim(), second.metadata.name);
     const log = await cluster.kubectl(['logs', second.metadata.name, '--tail=50']);
     assert.ok(log.includes(`[::ffff:${first.status.podIP}]`), log);
   });
 
   test('NodePort and hostPort answer at the addresses of both nodes', async () => {
     const port = await cluster.kubectl(['get', 'service', 'web', '-o', 'jsonpath={.spec.ports[0].nodePort}']);
-    const porters = await podsOf('porter');
+    const porters = await pods.podsOf('porter');
     for (const node of cluster.nodes) {
       const answer = await cluster.run([...curl, `http://${node.address}:${port}/`]);
       assert.match(answer.stdout, /^web-/, answer.stderr);
@@ -111,20 +85,20 @@ suite('a real cluster', () => {
   });
 
   test('DNS knows the cluster, and that there is nothing else', async () => {
-    for (const pod of await onePodPerNode()) {
-      const found = await inPod(pod, ['nslookup', 'kubernetes.default.svc.cluster.local']);
+    for (const pod of await pods.onePodPerNode('web')) {
+      const found = await pods.exec(pod, ['nslookup', 'kubernetes.default.svc.cluster.local']);
       assert.match(found, /Address: 10\.96\.0\.1\b/);
-      const outside = await cluster.run(['kubectl', 'exec', pod.metadata.name, '--', 'nslookup', 'example.com.']);
+      const outside = await pods.tryIn(pod, ['nslookup', 'example.com.']);
       assert.match(outside.stdout, /NXDOMAIN/);
     }
   });
 
   test("a pod's token is good for the API server", async () => {
-    const [pod] = await onePodPerNode();
+    const [pod] = await pods.onePodPerNode('web');
     assert.ok(pod);
     const folder = '/var/run/secrets/kubernetes.io/serviceaccount';
     const ask = `curl -sS --max-time 5 --cacert ${folder}/ca.crt -H "Authorization: Bearer $(cat ${folder}/token)"`;
-    const answer = await inPod(pod, ['sh', '-c', `${ask} https://kubernetes.default.svc/api/v1/nodes`]);
+    const answer = await pods.exec(pod, ['sh', '-c', `${ask} https://kubernetes.default.svc/api/v1/nodes`]);
     assert.match(answer, /system:serviceaccount:default:default.* cannot list/);
   });
 
@@ -134,9 +108,8 @@ suite('a real cluster', () => {
     const started = performance.now();
     await cluster.reboot(node);
     for (;;) {
-      const pod: Pod | undefined = (await podsOf('web')).find(({ spec }) => spec.nodeName === node.name);
-      assert.ok(pod);
-      const { stdout } = await cluster.run(['kubectl', 'exec', pod.metadata.name, '--', ...curl, 'http://web']);
+      const pod = await pods.podOn(node, 'web');
+      const { stdout } = await pods.tryIn(pod, [...curl, 'http://web']);
       if (stdout.startsWith('web-')) break;
       assert.ok(performance.now() - started < 120_000, 'its pods do not come back');
       await delay(200);
