@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -62,7 +62,8 @@ export class Machine {
     for (const folder of ['etc', 'etc.work', 'opt', 'var/lib', 'var/log', 'var/tmp'])
       mkdirSync(join(this.folder, folder), { recursive: true });
     const runtime = join(this.folder, 'var/run'); // runtimes keep network namespaces below it, which must not outlive the boot
-    if (!existsSync(runtime)) symlinkSync('../run', runtime);
+    rmSync(runtime, { force: true });
+    symlinkSync('../run', runtime);
     makeGroups(join(this.cgroup, 'system'));
     const namespaces = ['--mount', '--net', '--uts', '--pid', '--fork', '--kill-child', '--propagation', 'private'];
     const [file = '', ...args] = this.#inCgroup(['unshare', ...namespaces, init]);
