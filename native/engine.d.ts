@@ -14,7 +14,10 @@ export interface ConnectionRecordLayout {
   readonly remotePort: 16;
   /** 0 captured, 1 a stream of a peer's tunnel, 2 mutual TLS of a peer that is no agent */
   readonly origin: 20;
-  /** 0 not looked yet, 1 plaintext, 2 no bytes in time, 3 a ClientHello for serverName, 4 a ClientHello that cannot be ours */
+  /**
+   * 0 not looked yet, 1 plaintext that is nothing else, 2 no bytes in time, 3 a ClientHello for serverName, 4 a ClientHello that cannot
+   * be ours, 5 HTTP/1, 6 HTTP/2
+   */
   readonly detected: 24;
   /** Of the ClientHello: the number that intern() gave to that name, or 0. */
   readonly serverName: 28;
@@ -32,12 +35,12 @@ export interface ConnectionRecordLayout {
   /**
    * Written by onConnection: 0 refuse (RST), 1 relay to the app with the client's address restored, 2 relay out of the pod, 3 look at
    * the first bytes and ask again, 4 hold until resume(), 5 end the mesh's TLS that was detected, 6 out over a shared connection of
-   * mutual TLS
+   * mutual TLS, 7 end HTTP and ask for every request
    */
   readonly action: 96;
   /** Also how long a connection is held. */
   readonly connectTimeoutMs: 100;
-  /** 0: none. Counts while no byte moves in either direction. */
+  /** 0: none. Counts while no byte moves in either direction; action 7: while no request is under way. */
   readonly idleTimeoutMs: 104;
   readonly destinationPort: 108;
   /** 16 bytes */
@@ -54,6 +57,8 @@ export interface ConnectionRecordLayout {
   readonly detectTimeoutMs: 144;
   /** Action 0 after a ClientHello: the number of a TLS alert to answer with, or 0. */
   readonly alert: 148;
+  /** Action 7: given back with every request. */
+  readonly httpContext: 152;
   /** Read by onClose: index into CloseReason. */
   readonly reason: 160;
   /** Of a system call; where the reason is 'tls-failed', index into TlsFailure. */
