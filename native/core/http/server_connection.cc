@@ -99,12 +99,13 @@ void ServerConnection::Continue() {
     std::string_view nothing;
     exchange_->ReadRequest(reader_, nothing);
   }
-  if (!closed_) stream_->Resume();
+  if (!closed_ && exchange_ != nullptr && exchange_->TakesRequest()) stream_->Resume();
 }
 
 void ServerConnection::NextRequest() {
   exchange_ = nullptr;
   if (closed_) return;
+  if (ended_) return Finish();
   used_us_ = shared_.loop.now_us();
   if (!Timer::linked()) ScheduleIdle();
   if (!stream_->blocked()) stream_->Resume();
@@ -128,6 +129,7 @@ void ServerConnection::ReceivedEnd() {
   }
   if (exchange_ != nullptr && exchange_->upgraded()) return exchange_->ClientFinished();
   if (reader_.ReadEnd() == http1::Event::kError) return Close(CloseReason::kResetByClient, 0);
+  ended_ = true;
   if (exchange_ == nullptr) Close(CloseReason::kFinished, 0);
 }
 

@@ -54,6 +54,7 @@ class ServerConnection final : public Connection, private ByteStreamEvents, priv
   const uint32_t idle_timeout_ms_;
   uint32_t error_ = 0;
   CloseReason reason_ = CloseReason::kError;
+  bool ended_ = false;  // the client has finished
   bool lingering_ = false;
   bool closed_ = false;
 };
