@@ -19,6 +19,12 @@ class Backlog {
   void Append(std::span<const std::byte> bytes);
   // Sends what the socket takes. How many bytes that was, or -1 with errno.
   ssize_t SendTo(int socket);
+  // The first of what waits, in one piece; empty: nothing does. Taken() takes from there.
+  std::span<const std::byte> front() const {
+    if (empty()) return {};
+    return {first_->bytes.get() + first_->begin, first_->end - first_->begin};
+  }
+  void Taken(size_t bytes);
   void Clear();
 
  private:
@@ -33,8 +39,6 @@ class Backlog {
 
   static constexpr size_t kLeastBlock = 4096;
   static constexpr int kBlocksPerCall = 8;
-
-  void Taken(size_t bytes);
 
   std::unique_ptr<Block> first_;
   Block* last_ = nullptr;

@@ -16,6 +16,7 @@ enum class Action : uint32_t {
   kHold = 4,        // wait for Engine::Resume()
   kAcceptTls = 5,   // of what was detected: end the mesh's TLS here
   kTunnel = 6,      // out of the pod, over a shared connection of mutual TLS
+  kHttp = 7,        // end HTTP here and ask for every request; after kTimeout this is HTTP/1
 };
 
 // By which way a connection came.
@@ -25,13 +26,15 @@ enum class Origin : uint32_t {
   kTls = 2,     // mutual TLS of a peer that is no agent
 };
 
-// What kDetect found.
+// What kDetect found. Inside of mutual TLS a ClientHello is kPlaintext.
 enum class Detected : uint32_t {
   kNothing = 0,     // not looked yet
-  kPlaintext = 1,   // the first bytes are no ClientHello
+  kPlaintext = 1,   // the first bytes are none of what follows
   kTimeout = 2,     // no bytes in time: the server may have to speak first
   kTls = 3,         // a ClientHello; identity.server_name tells for whom, 0 for a name that nobody registered
   kTlsRefused = 4,  // a ClientHello that is invalid, or of no TLS 1.3 peer of ours
+  kHttp1 = 5,       // a request line
+  kHttp2 = 6,       // the client's connection preface
 };
 
 enum class CloseReason : uint32_t {
@@ -72,7 +75,7 @@ struct Identity {
 struct Decision {
   Action action;
   uint32_t connect_timeout_ms;
-  uint32_t idle_timeout_ms;  // 0: none
+  uint32_t idle_timeout_ms;  // 0: none; kHttp: between requests
   uint32_t destination_port;
   struct address destination_address;
   uint32_t app_pod;            // kRelayToApp: where the app is; 0: in the pod that was dialled
@@ -81,7 +84,8 @@ struct Decision {
   uint32_t workload;           // kTunnel: no other workload's tunnel is used, whatever its address
   uint32_t detect_timeout_ms;  // kDetect
   uint32_t alert;              // kRefuse of a ClientHello: a TLS alert's number, or 0
-  uint32_t reserved[2];
+  uint32_t http_context;       // kHttp: whatever decisions want to be told with every request
+  uint32_t reserved[1];
 };
 
 // Read by OnClose.
@@ -105,6 +109,7 @@ static_assert(offsetof(Identity, peer_address) == 64 && offsetof(Identity, peer_
 static_assert(offsetof(ConnectionRecord, decision) == 96 && offsetof(Decision, connect_timeout_ms) == 4);
 static_assert(offsetof(Decision, destination_port) == 12 && offsetof(Decision, destination_address) == 16);
 static_assert(offsetof(Decision, app_pod) == 32 && offsetof(Decision, detect_timeout_ms) == 48);
+static_assert(offsetof(Decision, http_context) == 56);
 static_assert(offsetof(ConnectionRecord, outcome) == 160 && offsetof(Outcome, bytes_to_upstream) == 8);
 static_assert(sizeof(ConnectionRecord) == 192);
 

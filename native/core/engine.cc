@@ -7,6 +7,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "http/peer_byte_stream.h"
+
 namespace weft::core {
 namespace {
 
@@ -35,11 +37,20 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
       pending_context_{loop_,        names_, std::span(transport_.buffer.get(), Transport::kCopyBytes),
                        server_name_, *this,  *this},
       stream_context_{{loop_, *this, clients_}, *this},
+      stream_pending_context_{loop_, *this, *this},
+      http_(stream_context_.dial, *this, *this, names_, options.http_decisions, options.request_record),
       received_(std::make_unique_for_overwrite<std::byte[]>(kReceivedBytes)),
+      sent_(std::make_unique_for_overwrite<std::byte[]>(tls::Buffers::kRecordBytes)),
       tunnel_context_{{loop_, *this, clients_}, tls_buffers_,          {received_.get(), kReceivedBytes}, *this,
                       options.peer_timeout_ms,  options.tunnel_idle_ms},
       handshakes_{options.most_handshakes, {}, 0},
-      tls_context_{loop_, tls_buffers_, {received_.get(), kReceivedBytes}, handshakes_, *this, *this},
+      tls_context_{loop_,
+                   tls_buffers_,
+                   {received_.get(), kReceivedBytes},
+                   {sent_.get(), tls::Buffers::kRecordBytes},
+                   handshakes_,
+                   *this,
+                   *this},
       probe_context_{{loop_, *this, clients_}, tls_buffers_, {received_.get(), kReceivedBytes}, *this},
       ticket_keys_(std::make_shared<tls::TicketKeys>(std::vector<tls::TicketKey>())),
       sessions_(std::make_shared<tls::ClientSessions>(kMostSessions)),
@@ -59,6 +70,7 @@ EngineStatistics Engine::statistics() const {
 // Peers shall not open streams here any more, as a successor takes them.
 void Engine::StopAccepting() {
   accepting_ = false;
+  http_.Drain();
   for (auto& [id, pod] : pods_) CloseListener(*pod);
   tunnels_.ForEach([](Tunnel& tunnel) { tunnel.Retire(); });
 }
@@ -217,6 +229,10 @@ void Engine::Act(Identity identity, int64_t accepted_us, const Decision& decisio
     }
     case Action::kTunnel:
       return OpenTunnel(identity, accepted_us, decision, std::move(client));
+    case Action::kHttp:
+      if (!http_.enabled() || identity.detected == Detected::kHttp2) break;
+      Open(&http_.Serve(identity, accepted_us, decision, std::move(client)));
+      return;
     case Action::kRefuse:
       if (decision.alert == 0) break;
       return Open(new Pending(pending_context_, identity, accepted_us, std::move(client)))
@@ -281,22 +297,31 @@ void Engine::CloseTunnels() {
 }
 
 void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
-  const auto credentials = credentials_.find(decision.credentials);
-  if (credentials == credentials_.end()) {
+  if (!credentials_.contains(decision.credentials)) {
     return Refuse(identity, accepted_us, std::move(client), CloseReason::kRefused, ENOKEY);
   }
   auto* relay = Open(new StreamRelay(stream_context_, identity, accepted_us, decision));
   relay->AwaitStream(std::move(client));
   const Endpoint peer{decision.destination_address, static_cast<uint16_t>(decision.destination_port)};
-  const TunnelKey key{identity.pod, decision.workload, decision.credentials, decision.expected_name, peer};
+  OpenStream({identity.pod, decision.workload, decision.credentials, decision.expected_name, peer},
+             decision.connect_timeout_ms, *relay);
+}
+
+bool Engine::OpenStream(const TunnelKey& key, uint32_t connect_timeout_ms, StreamWaiter& waiter) {
+  const auto credentials = credentials_.find(key.credentials);
+  if (credentials == credentials_.end()) return false;
   Tunnel*& pooled = tunnel_pool_[key];
-  if (pooled != nullptr && pooled->TakesStreams()) return pooled->Open(*relay);
+  if (pooled != nullptr && pooled->TakesStreams()) {
+    pooled->Open(waiter);
+    return true;
+  }
   if (pooled != nullptr) pooled->Retire();
   Tunnel& tunnel = MakeTunnel(key, weft1::Role::kClient);
   pooled = &tunnel;
-  tunnel.Open(*relay);
-  if (IsLeaving(identity.pod)) tunnel.Retire();
-  tunnel.Connect(credentials->second, std::string(names_.name(decision.expected_name)), decision.connect_timeout_ms);
+  tunnel.Open(waiter);
+  if (IsLeaving(key.pod)) tunnel.Retire();
+  tunnel.Connect(credentials->second, std::string(names_.name(key.expected_name)), connect_timeout_ms);
+  return true;
 }
 
 void Engine::TunnelClosed(Tunnel& tunnel) {
@@ -343,21 +368,19 @@ void Engine::TlsEstablished(TlsConnection& connection) {
     return tunnel.Serve(identity, std::move(link));
   }
   identity.origin = Origin::kTls;
-  record_ = {};
-  record_.identity = identity;
-  decisions_.OnConnection(record_);
-  const Decision decision = record_.decision;
-  auto* relay = Open(new StreamRelay(stream_context_, identity, accepted_us, decision));
+  identity.detected = Detected::kNothing;  // what is inside of it
   auto* stream = new TlsStream(tls_context_, std::move(link));
-  relay->TakeStream(*stream);
-  if (closed_ || decision.action != Action::kRelayToApp) return relay->NotOpened(CloseReason::kRefused, 0);
-  stream->Begin(*relay);
+  const Decision decision = Ask(identity);
+  PeerStreamEvents* const events = ActOnStream(identity, accepted_us, decision, *stream);
+  if (events == nullptr) return stream->Reset();
+  stream->Begin(*events);
 }
 
 PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const weft1::OpenRequest& request) {
   accepted_++;
   Identity identity = tunnel.identity();
   identity.id = static_cast<uint32_t>(accepted_);
+  identity.detected = Detected::kNothing;  // of the stream
   identity.astray = WentTo(identity, request.destination) ? 0 : 1;
   identity.family = FamilyOf(request.destination.address);
   identity.local_address = request.destination.address;
@@ -366,21 +389,58 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   identity.remote_address = request.client.address;
   identity.remote_port = request.client.port;
   connections_++;
+  const Decision decision = Ask(identity);
+  return ActOnStream(identity, loop_.now_us(), decision, stream);
+}
+
+Decision Engine::Ask(const Identity& identity) {
   record_ = {};
   record_.identity = identity;
   decisions_.OnConnection(record_);
-  const Decision decision = record_.decision;
-  if (closed_ || identity.astray != 0 || decision.action != Action::kRelayToApp) {
-    connections_--;
-    record_ = {};
-    record_.identity = identity;
-    record_.outcome.reason = CloseReason::kRefused;
-    decisions_.OnClose(record_);
-    return nullptr;
+  return record_.decision;
+}
+
+// Who takes the stream's events; null: it is refused.
+PeerStreamEvents* Engine::ActOnStream(const Identity& identity, int64_t accepted_us, const Decision& decision,
+                                      PeerStream& stream) {
+  const bool may = !closed_ && identity.astray == 0;
+  if (may && decision.action == Action::kRelayToApp) {
+    auto* relay = Open(new StreamRelay(stream_context_, identity, accepted_us, decision));
+    relay->TakeStream(stream);
+    return relay;
   }
-  auto* relay = Open(new StreamRelay(stream_context_, identity, loop_.now_us(), decision));
-  relay->TakeStream(stream);
-  return relay;
+  if (may && decision.action == Action::kDetect && identity.detected == Detected::kNothing) {
+    auto* pending = Open(new StreamPending(stream_pending_context_, identity, accepted_us, stream));
+    pending->Classify(decision.detect_timeout_ms);
+    return pending;
+  }
+  if (may && decision.action == Action::kHttp && http_.enabled() && identity.detected != Detected::kHttp2) {
+    auto bytes = std::make_unique<http::PeerByteStream>(loop_, stream);
+    http::PeerByteStream* const events = bytes.get();
+    Open(&http_.Serve(identity, accepted_us, decision, std::move(bytes)));
+    return events;
+  }
+  connections_--;
+  record_ = {};
+  record_.identity = identity;
+  record_.outcome.reason = CloseReason::kRefused;
+  decisions_.OnClose(record_);
+  return nullptr;
+}
+
+// The decision may end the connection.
+void Engine::Classified(StreamPending& pending) {
+  const Decision decision = Ask(pending.identity());
+  if (pending.closed()) return;
+  PeerStream& stream = pending.TakeStream();
+  pending.Link<Connection>::Unlink();
+  loop_.Retire(std::unique_ptr<StreamPending>(&pending));
+  PeerStreamEvents* const events = ActOnStream(pending.identity(), pending.accepted_us(), decision, stream);
+  if (events == nullptr) return stream.Reset();
+  stream.HandOver(*events);
+  events->Began();
+  if (!pending.bytes().empty()) events->Arrived(pending.bytes());
+  if (pending.ended()) events->PeerFinished();
 }
 
 // What follows is another object: this one has let go of the socket.

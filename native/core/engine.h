@@ -13,6 +13,7 @@
 #include "clients_map.h"
 #include "decisions.h"
 #include "event_loop.h"
+#include "http/http.h"
 #include "listener.h"
 #include "names.h"
 #include "pending.h"
@@ -20,6 +21,7 @@
 #include "probe.h"
 #include "relay.h"
 #include "socket_stock.h"
+#include "stream_pending.h"
 #include "stream_relay.h"
 #include "tls_connection.h"
 #include "tunnel_pool.h"
@@ -39,6 +41,9 @@ struct EngineOptions {
   uint32_t tunnel_idle_ms = 20'000;
   // That peers have begun and not finished: each holds some 60 KB.
   uint32_t most_handshakes = 1024;
+  // Null: connections are never decided to be HTTP.
+  http::RequestRecord* request_record = nullptr;
+  http::HttpDecisions* http_decisions = nullptr;
 };
 
 struct ProbeRequest {
@@ -64,6 +69,8 @@ class Engine final : private BrokerEvents,
                      private Acceptor,
                      private ConnectionOwner,
                      private Classifier,
+                     private StreamClassifier,
+                     private http::StreamSource,
                      private TlsEstablishedEvents,
                      private TunnelOwner,
                      private ProbeOwner {
@@ -96,6 +103,8 @@ class Engine final : private BrokerEvents,
   bool Resume(uint32_t connection, Decision decision);
   // Ends these with RST, those of them that are open. Not to be called by OnConnection: it tells of other connections.
   void Revoke(std::span<const uint32_t> connections);
+  // Of connections that are decided to be HTTP: their requests.
+  http::Http& http() { return http_; }
   // Makes one connection as a tunnel's is made. The result comes by OnProbe() with this number, never before this
   // returns.
   void StartProbe(uint32_t number, const ProbeRequest& request);
@@ -124,6 +133,8 @@ class Engine final : private BrokerEvents,
   void Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) override;
   void Provide(Dial& dial) override;
   void Classified(Pending& pending) override;
+  void Classified(StreamPending& pending) override;
+  bool OpenStream(const TunnelKey& key, uint32_t connect_timeout_ms, StreamWaiter& waiter) override;
   void Closed(Connection& connection) override;
   void TlsEstablished(TlsConnection& connection) override;
   PeerStreamEvents* StreamOpened(Tunnel& tunnel, PeerStream& stream, const weft1::OpenRequest& request) override;
@@ -145,6 +156,9 @@ class Engine final : private BrokerEvents,
   void Decide(const Identity& identity, int64_t accepted_us, Descriptor client);
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);
+  Decision Ask(const Identity& identity);
+  PeerStreamEvents* ActOnStream(const Identity& identity, int64_t accepted_us, const Decision& decision,
+                                PeerStream& stream);
 
   Pod* Find(uint32_t id);
   void CloseListener(Pod& pod);
@@ -162,8 +176,11 @@ class Engine final : private BrokerEvents,
   const RelayContext relay_context_;
   const PendingContext pending_context_;
   const StreamRelayContext stream_context_;
+  const StreamPendingContext stream_pending_context_;
+  http::Http http_;
   tls::Buffers tls_buffers_;
   std::unique_ptr<std::byte[]> received_;
+  std::unique_ptr<std::byte[]> sent_;
   const TunnelContext tunnel_context_;
   Handshakes handshakes_;
   const TlsConnectionContext tls_context_;

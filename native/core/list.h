@@ -47,6 +47,14 @@ class List {
     head_.previous_ = &link;
   }
 
+  void PushFront(Element& element) {
+    Link<Tag>& link = element;
+    link.previous_ = &head_;
+    link.next_ = head_.next_;
+    head_.next_->previous_ = &link;
+    head_.next_ = &link;
+  }
+
   Element& PopFront() {
     Element& element = front();
     static_cast<Link<Tag>&>(element).Unlink();

@@ -31,6 +31,8 @@ class PeerStream {
   virtual void Commit(size_t bytes) = 0;
   virtual void Consumed(size_t bytes) = 0;
   virtual void Finish() = 0;
+  // Who takes the events from now on.
+  virtual void HandOver(PeerStreamEvents& events) = 0;
   // Either ends the use of the stream: no event comes any more. Release() when both sides have finished.
   virtual void Reset() = 0;
   virtual void Release() = 0;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "dial.h"
+#include "http/detect.h"
 #include "tls/client_hello.h"
 
 namespace weft::core {
@@ -32,18 +33,20 @@ Descriptor Pending::TakeSocket() {
 }
 
 // The bytes stay in the socket: whoever takes the connection on reads them as if nobody had looked.
-void Pending::Ready(uint32_t /*events*/) {
+void Pending::Ready(uint32_t events) {
   if (!client_) return;  // an event of the batch in which it ended
   const ssize_t size = recv(client_.get(), context_.buffer.data(), context_.buffer.size(), MSG_PEEK);
   if (size < 0 && errno != EAGAIN) return Close(CloseReason::kResetByClient, errno);
   if (size == 0) return Classified(Detected::kPlaintext);  // FIN: the server may have something to say all the same
   if (size > 0) {
-    const auto hello = tls::ParseClientHello(context_.buffer.first(static_cast<size_t>(size)));
+    const auto bytes = context_.buffer.first(static_cast<size_t>(size));
+    const auto hello = tls::ParseClientHello(bytes);
     switch (hello.state) {
       case tls::ClientHello::State::kNeedMore:
         break;
       case tls::ClientHello::State::kNotTls:
-        return Classified(Detected::kPlaintext);
+        if (const auto detected = http::Detect(bytes)) return Classified(*detected);
+        break;
       case tls::ClientHello::State::kInvalid:
         return Classified(Detected::kTlsRefused);
       case tls::ClientHello::State::kParsed:
@@ -52,6 +55,7 @@ void Pending::Ready(uint32_t /*events*/) {
         return Classified(Detected::kTls);
     }
   }
+  if (size > 0 && (events & (EPOLLRDHUP | EPOLLHUP)) != 0) return Classified(Detected::kPlaintext);  // nothing follows
   if (!std::exchange(watched_, true) && !context_.loop.TryAdd(client_.get(), EPOLLIN | EPOLLRDHUP | EPOLLET, *this)) {
     watched_ = false;
     Close(CloseReason::kError, errno);

@@ -114,13 +114,13 @@ void TlsStream::Run() {
 std::span<std::byte> TlsStream::Reserve() {
   awaits_room_ = link_->tls().wants_write();
   if (awaits_room_) return {};
-  return context_.received.first(tls::Buffers::kRecordBytes);
+  return context_.sent.first(tls::Buffers::kRecordBytes);
 }
 
 // What TLS does not send at once it keeps.
 void TlsStream::Commit(size_t bytes) {
   if (bytes == 0) return;
-  const std::span<const std::byte> part = context_.received.first(bytes);
+  const std::span<const std::byte> part = context_.sent.first(bytes);
   link_->tls().Write(std::span(&part, 1));
 }
 

@@ -33,6 +33,7 @@ struct TlsConnectionContext {
   EventLoop& loop;
   tls::Buffers& buffers;
   std::span<std::byte> received;
+  std::span<std::byte> sent;  // what is being written; events of reading may write
   Handshakes& handshakes;
   ConnectionOwner& owner;
   TlsEstablishedEvents& events;
@@ -77,6 +78,7 @@ class TlsStream final : public Retired, public PeerStream, private SecureLinkEve
   void Commit(size_t bytes) override;
   void Consumed(size_t bytes) override;
   void Finish() override;
+  void HandOver(PeerStreamEvents& events) override { events_ = &events; }
   void Reset() override { End(true); }
   void Release() override { End(false); }
 

@@ -45,6 +45,7 @@ class Tunnel::Stream final : public PeerStream {
     Count(bytes);
   }
   void Finish() override { tunnel_.session_.Finish(stream_); }
+  void HandOver(PeerStreamEvents& to) override { events = &to; }
   void Reset() override {
     tunnel_.session_.Reset(stream_, weft1::ErrorCode::kReset);
     tunnel_.Ended(this);

@@ -41,6 +41,7 @@ struct MeshOptions {
   uint32_t peer_timeout_ms = 30'000;
   uint32_t tunnel_idle_ms = 20'000;
   uint32_t most_handshakes = 1024;
+  core::http::HttpDecisions* http = nullptr;
 };
 
 class Mesh final : private core::Decisions {
@@ -90,6 +91,7 @@ class Mesh final : private core::Decisions {
   void Loop();
 
   core::ConnectionRecord record_{};
+  core::http::RequestRecord request_record_{};
   const std::function<void(core::ConnectionRecord&)> decide_;
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -5,14 +5,19 @@ import type { InboundConnection } from './inbound.ts';
 import { detections } from './inbound.ts';
 import type { Direction } from './messages.ts';
 import type { WorkerPod } from './pods.ts';
-import type { WaitingConnection } from './waiting-connections.ts';
+
+/** A connection that the engine holds until main has answered. */
+export interface WaitingConnection extends InboundConnection {
+  readonly pod: WorkerPod;
+  readonly direction: Direction;
+}
 
 /** The connection in the record, with what only the engine tells of it. */
 export class ShownConnection implements InboundConnection {
   readonly #record: ConnectionRecord;
-  readonly #engine: Engine;
+  readonly #engine: Pick<Engine, 'serverName'>;
 
-  constructor(record: ConnectionRecord, engine: Engine) {
+  constructor(record: ConnectionRecord, engine: Pick<Engine, 'serverName'>) {
     this.#record = record;
     this.#engine = engine;
   }

@@ -41,7 +41,7 @@ export class Wiretap {
       for (const pid of pids) process.kill(pid, 'SIGINT');
       await delay(50);
     }
-    const packets = new CapturedPackets(readFileSync(machine.path(this.#file)));
+    const packets = new CapturedPackets(machine.path(this.#file));
     rmSync(machine.path(this.#file));
     return packets;
   }

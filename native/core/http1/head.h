@@ -81,6 +81,8 @@ class Head {
   // Keeps the memory.
   void Reset(Kind of);
   void set_text(const char* text) { text_ = text; }
+  // Of a complete head.
+  std::string_view text() const { return {text_, next_line}; }
 
   std::string_view at(Place place) const { return {text_ + place.at, place.size}; }
   std::string_view method() const { return at(method_place); }

@@ -1,0 +1,193 @@
+#include "server_connection.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "exchange.h"
+
+namespace weft::core::http {
+namespace {
+
+// For the client to take the last response, and to close: RFC 9112, 9.6.
+constexpr int64_t kLingerUs = 3'000'000;
+constexpr int64_t kLingerBlockedUs = 30'000'000;
+// For a head that has begun to be complete.
+constexpr int64_t kHeadUs = 30'000'000;
+
+Ending EndingOf(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kShutdown:
+      return Ending::kShutdown;
+    case CloseReason::kRevoked:
+      return Ending::kRevoked;
+    default:
+      return Ending::kClientReset;
+  }
+}
+
+}  // namespace
+
+ServerConnection::ServerConnection(Shared& shared, const Identity& identity, int64_t accepted_us,
+                                   const Decision& decision, std::unique_ptr<ByteStream> stream)
+    : Connection(identity, accepted_us),
+      shared_(shared),
+      stream_(std::move(stream)),
+      reader_(shared.limits, shared.request_head),
+      used_us_(shared.loop.now_us()),
+      http_context_(decision.http_context),
+      idle_timeout_ms_(decision.idle_timeout_ms) {
+  stream_->set_events(*this);
+  stream_->FailEarly();
+}
+
+void ServerConnection::Begin() {
+  ScheduleIdle();
+  stream_->Resume();
+}
+
+size_t ServerConnection::Received(std::string_view bytes) {
+  used_us_ = shared_.loop.now_us();
+  std::string_view input = bytes;
+  while (!closed_ && !lingering_) {
+    if (exchange_ != nullptr) {
+      if (!exchange_->TakesRequest()) {
+        stream_->Pause();
+        return bytes.size() - input.size();
+      }
+      exchange_->ReadRequest(reader_, input);
+      if (input.empty() && exchange_ != nullptr && exchange_->TakesRequest()) break;
+      continue;
+    }
+    if (stream_->blocked()) {
+      stream_->Pause();
+      return bytes.size() - input.size();
+    }
+    switch (reader_.Read(input)) {
+      case http1::Event::kHead:
+        head_began_us_ = 0;
+        exchange_ = &shared_.exchanges.Take();
+        exchange_->Begin(*this, reader_.head());
+        break;
+      case http1::Event::kError:
+        exchange_ = &shared_.exchanges.Take();
+        exchange_->BeginInvalid(*this, reader_.error());
+        break;
+      case http1::Event::kHeld:
+        reader_.Stay();
+        break;
+      case http1::Event::kEnd:  // of a request that was answered at once
+        break;
+      case http1::Event::kNeedMore:
+      case http1::Event::kOver:
+        if (reader_.begun() && head_began_us_ == 0) {
+          head_began_us_ = used_us_;
+          ScheduleIdle();
+        }
+        return bytes.size();
+      case http1::Event::kBody:
+      case http1::Event::kTunnel:
+        Close(CloseReason::kError, EPROTO);
+        break;
+    }
+  }
+  return bytes.size();
+}
+
+void ServerConnection::Continue() {
+  if (closed_ || exchange_ == nullptr) return;
+  if (!stream_->has_unread() && exchange_->TakesRequest()) {
+    std::string_view nothing;
+    exchange_->ReadRequest(reader_, nothing);
+  }
+  if (!closed_ && exchange_ != nullptr && exchange_->TakesRequest()) stream_->Resume();
+}
+
+void ServerConnection::NextRequest() {
+  exchange_ = nullptr;
+  if (closed_) return;
+  if (ended_) return Finish();
+  used_us_ = shared_.loop.now_us();
+  if (!Timer::linked()) ScheduleIdle();
+  if (!stream_->blocked()) stream_->Resume();
+}
+
+void ServerConnection::Finish() {
+  exchange_ = nullptr;
+  if (closed_ || lingering_) return;
+  lingering_ = true;
+  if (stream_->ClosesCleanly()) return Close(CloseReason::kFinished, 0);
+  sent_seen_ = stream_->sent();
+  shared_.loop.Schedule(*this, shared_.loop.now_us() + (stream_->blocked() ? kLingerBlockedUs : kLingerUs));
+  stream_->Finish();
+  stream_->Resume();
+}
+
+void ServerConnection::ReceivedEnd() {
+  if (lingering_) {
+    if (!stream_->blocked()) Close(CloseReason::kFinished, 0);
+    return;
+  }
+  if (exchange_ != nullptr && exchange_->upgraded()) return exchange_->ClientFinished();
+  if (reader_.ReadEnd() == http1::Event::kError) return Close(CloseReason::kResetByClient, 0);
+  ended_ = true;
+  if (exchange_ == nullptr) Close(CloseReason::kFinished, 0);
+}
+
+void ServerConnection::Drained() {
+  if (lingering_) {
+    if (stream_->ended()) Close(CloseReason::kFinished, 0);
+    return;
+  }
+  if (exchange_ != nullptr) return exchange_->ClientDrained();
+  stream_->Resume();
+}
+
+void ServerConnection::Failed(int error) {
+  // A client that closes a connection on which nothing is under way has done nothing wrong.
+  if (lingering_ && !stream_->blocked()) return Close(CloseReason::kFinished, 0);
+  Close(CloseReason::kResetByClient, error);
+}
+
+int64_t ServerConnection::DueUs() const {
+  if (head_began_us_ != 0) return head_began_us_ + kHeadUs;
+  return idle_timeout_ms_ != 0 ? used_us_ + int64_t{idle_timeout_ms_} * 1000 : TimerWheel::kNever;
+}
+
+void ServerConnection::ScheduleIdle() {
+  if (const int64_t due_us = DueUs(); due_us != TimerWheel::kNever) shared_.loop.Schedule(*this, due_us);
+}
+
+// Requests do not touch the timer: it looks when it expires. While one is under way its own timer counts.
+void ServerConnection::Expired() {
+  const int64_t now_us = shared_.loop.now_us();
+  if (lingering_) {
+    if (stream_->blocked() && std::exchange(sent_seen_, stream_->sent()) != stream_->sent()) {
+      return shared_.loop.Schedule(*this, now_us + kLingerBlockedUs);
+    }
+    return Close(stream_->blocked() ? CloseReason::kIdleTimeout : CloseReason::kFinished, 0);
+  }
+  if (exchange_ != nullptr) return;
+  if (now_us < DueUs()) return ScheduleIdle();
+  Close(head_began_us_ != 0 ? CloseReason::kIdleTimeout : CloseReason::kFinished, 0);
+}
+
+void ServerConnection::Close(CloseReason reason, int error) {
+  if (std::exchange(closed_, true)) return;
+  reason_ = reason;
+  error_ = static_cast<uint32_t>(error);
+  closed_us_ = shared_.loop.now_us();
+  Timer::Unlink();
+  Exchange* const exchange = std::exchange(exchange_, nullptr);
+  if (exchange != nullptr) exchange->ClientGone(EndingOf(reason), error_);
+  // What nobody has asked for is not cut off.
+  const bool rests = exchange == nullptr && !lingering_ && reason == CloseReason::kShutdown;
+  stream_->Close(reason != CloseReason::kFinished && !rests);
+  shared_.owner.Closed(*this);
+}
+
+Outcome ServerConnection::outcome() const {
+  return {reason_, error_, static_cast<double>(stream_->received()), static_cast<double>(stream_->sent()),
+          static_cast<double>(closed_us_ - accepted_us_) / 1000};
+}
+
+}  // namespace weft::core::http

@@ -1,0 +1,73 @@
+// What all HTTP connections of one engine share.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "../connection.h"
+#include "../dial.h"
+#include "../http1/limits.h"
+#include "../names.h"
+#include "../tunnel.h"
+#include "../tunnel_pool.h"
+#include "authorities.h"
+#include "definitions.h"
+#include "exchange_pool.h"
+#include "http_decisions.h"
+#include "upstream_pool.h"
+
+namespace weft::core::http {
+
+class StreamSource {
+ public:
+  // Opens a stream over a tunnel for the waiter, now or later. false: there are no such credentials.
+  virtual bool OpenStream(const TunnelKey& key, uint32_t connect_timeout_ms, StreamWaiter& waiter) = 0;
+
+ protected:
+  ~StreamSource() = default;
+};
+
+struct Shared {
+  static constexpr size_t kReadBytes = 64 * 1024;
+
+  Shared(const DialContext& dial_context, ConnectionOwner& connection_owner, StreamSource& stream_source, Names& names,
+         HttpDecisions* http_decisions, RequestRecord* request_record)
+      : loop(dial_context.loop),
+        dial(dial_context),
+        owner(connection_owner),
+        streams(stream_source),
+        decisions(http_decisions),
+        record(request_record),
+        authorities(names),
+        exchanges(*this),
+        pool(*this) {}
+
+  std::span<char> buffer() { return {read_buffer.get(), kReadBytes}; }
+
+  EventLoop& loop;
+  const DialContext& dial;
+  ConnectionOwner& owner;
+  StreamSource& streams;
+  HttpDecisions* const decisions;
+  RequestRecord* const record;
+  const http1::Limits limits{};
+  std::unique_ptr<char[]> read_buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
+  http1::Head request_head;
+  http1::Head response_head;
+  std::string written_head;
+  std::string written_end;
+  Definitions definitions;
+  Authorities authorities;
+  ExchangePool exchanges;
+  UpstreamPool pool;
+  // The request that decisions are being asked about: its head, or the head that it was forwarded with.
+  const http1::Head* asked_head = nullptr;
+  std::string_view asked_text;
+  http1::Head parsed_head;
+  // Connections end after the exchange that is under way.
+  bool draining = false;
+};
+
+}  // namespace weft::core::http
