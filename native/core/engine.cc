@@ -409,7 +409,9 @@ PeerStreamEvents* Engine::ActOnStream(const Identity& identity, int64_t accepted
     relay->TakeStream(stream);
     return relay;
   }
-  if (may && decision.action == Action::kDetect && identity.detected == Detected::kNothing) {
+  // Before it is looked at, it shows what was detected of the connection that it came by.
+  const bool is_new = identity.detected == Detected::kNothing || identity.detected == Detected::kTls;
+  if (may && decision.action == Action::kDetect && is_new) {
     auto* pending = Open(new StreamPending(stream_pending_context_, identity, accepted_us, stream));
     pending->Classify(decision.detect_timeout_ms);
     return pending;

@@ -32,6 +32,10 @@ class RequestDecider final : public core::http::HttpDecisions {
     forward_.destination_port = to.port;
     forward_.connect_timeout_ms = 2000;
   }
+  void Forward(const RequestDecision& decision) {
+    const std::lock_guard lock(mutex_);
+    forward_ = decision;
+  }
   // Changes what is decided, on the engine's thread.
   void OnEachRequest(std::function<void(RequestRecord&)> change) {
     const std::lock_guard lock(mutex_);
@@ -71,12 +75,17 @@ class RequestDecider final : public core::http::HttpDecisions {
     response.headers.push_back({"l5d-proxy-error", "status " + std::to_string(status)});
     return engine.http().DefineResponse(std::move(response));
   }
+  // From now on records are not kept to be looked at.
+  void KeepNothing() {
+    const std::lock_guard lock(mutex_);
+    keeps_ = false;
+  }
   core::Engine* engine = nullptr;
 
  private:
   void OnRequest(RequestRecord& record) override {
     const std::lock_guard lock(mutex_);
-    asked_.push_back(record);
+    if (keeps_) asked_.push_back(record);
     changed_.notify_all();
     record.decision = forward_;
     if (change_) change_(record);
@@ -95,7 +104,7 @@ class RequestDecider final : public core::http::HttpDecisions {
   }
   void OnResponse(RequestRecord& record) override {
     const std::lock_guard lock(mutex_);
-    ended_.push_back(record);
+    if (keeps_) ended_.push_back(record);
     changed_.notify_all();
   }
 
@@ -104,6 +113,7 @@ class RequestDecider final : public core::http::HttpDecisions {
   RequestDecision forward_{};
   std::function<void(RequestRecord&)> change_;
   std::function<void(RequestRecord&)> change_failure_;
+  bool keeps_ = true;
   std::vector<RequestRecord> asked_;
   std::vector<RequestRecord> ended_;
 };

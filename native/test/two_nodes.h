@@ -20,8 +20,13 @@ constexpr uint32_t kMostHandshakes = 40;
 constexpr uint32_t kPeerTimeoutMs = 1500;
 
 struct TwoNodes {
-  explicit TwoNodes(uint32_t tunnel_idle_ms = 20'000)
-      : client(ClientOptions(tunnel_idle_ms)), server(ServerOptions(tunnel_idle_ms)) {
+  // With decisions on requests HTTP ends on both nodes, where it is detected.
+  explicit TwoNodes(uint32_t tunnel_idle_ms = 20'000, core::http::HttpDecisions* client_http = nullptr,
+                    core::http::HttpDecisions* server_http = nullptr)
+      : client_requests(client_http),
+        server_requests(server_http),
+        client(ClientOptions(tunnel_idle_ms)),
+        server(ServerOptions(tunnel_idle_ms)) {
     client.WithEngine([&](core::Engine& engine) {
       client_number = engine.Intern(kClientName);
       server_number = engine.Intern(kServerName);
@@ -37,7 +42,9 @@ struct TwoNodes {
     MeshOptions options;
     options.tunnel_idle_ms = tunnel_idle_ms;
     options.peer_timeout_ms = kPeerTimeoutMs;
+    options.http = client_requests;
     options.decide = [this](core::ConnectionRecord& record) {
+      if (client_requests != nullptr && DecidesOnHttp(record)) return;
       const Endpoint peer = elsewhere.value_or(server.endpoint());
       record.decision = {};
       record.decision.action = core::Action::kTunnel;
@@ -57,10 +64,12 @@ struct TwoNodes {
   MeshOptions ServerOptions(uint32_t tunnel_idle_ms) {
     MeshOptions options;
     options.most_handshakes = kMostHandshakes;
+    options.http = server_requests;
     options.tunnel_idle_ms = tunnel_idle_ms;
     options.decide = [this](core::ConnectionRecord& record) {
       if (record.identity.origin != core::Origin::kCaptured) {
         origins.push_back(record.identity);
+        if (server_requests != nullptr && DecidesOnHttp(record)) return;
         if (refuses) record.decision.action = core::Action::kRefuse;
         return;
       }
@@ -76,11 +85,26 @@ struct TwoNodes {
     return options;
   }
 
+  static bool DecidesOnHttp(core::ConnectionRecord& record) {
+    core::Detected detected = record.identity.detected;
+    // A stream shows what was detected of its tunnel until it is looked at.
+    if (record.identity.origin != core::Origin::kCaptured && detected == core::Detected::kTls) {
+      detected = core::Detected::kNothing;
+    }
+    if (detected != core::Detected::kNothing && detected != core::Detected::kHttp1) return false;
+    record.decision = {};
+    record.decision.action = detected == core::Detected::kNothing ? core::Action::kDetect : core::Action::kHttp;
+    record.decision.detect_timeout_ms = 2000;
+    return true;
+  }
+
   std::pair<Descriptor, Descriptor> Pair() {
     Descriptor dialled = Connected(client.endpoint());
     return {std::move(dialled), Accept(server.app)};
   }
 
+  core::http::HttpDecisions* const client_requests;
+  core::http::HttpDecisions* const server_requests;
   Authority authority{"anchor"};
   uint32_t client_number = 0, server_number = 0, expected_number = 0, own_number = 0, workload = 1;
   bool refuses = false;

@@ -36,13 +36,11 @@ std::optional<Detected> Detect(std::span<const std::byte> bytes) {
   const std::string_view rest = text.substr(method + 1);
   if (rest.empty()) return std::nullopt;
   if (!IsTargetBegin(rest.front())) return Detected::kPlaintext;
-  const size_t line_end = rest.find('\n');
-  const size_t space = rest.substr(0, line_end).find(' ');
+  const size_t space = rest.substr(0, kEnoughOfATarget).find_first_of(" \n");
   if (space == std::string_view::npos) {
-    if (line_end != std::string_view::npos) return Detected::kPlaintext;
-    if (rest.size() < kEnoughOfATarget) return std::nullopt;
-    return Detected::kHttp1;
+    return rest.size() < kEnoughOfATarget ? std::nullopt : std::optional(Detected::kHttp1);
   }
+  if (rest[space] == '\n') return Detected::kPlaintext;
   const std::string_view version = rest.substr(space + 1, kVersion.size());
   if (version == kVersion) return Detected::kHttp1;
   return kVersion.starts_with(version) ? std::nullopt : std::optional(Detected::kPlaintext);

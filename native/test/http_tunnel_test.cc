@@ -1,0 +1,169 @@
+// HTTP that ends on two nodes, with a tunnel between them.
+#include "http_mesh.h"
+#include "two_nodes.h"
+
+namespace weft::test {
+namespace {
+
+const std::string kGet = "GET /a HTTP/1.1\r\nHost: w\r\n\r\n";
+const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+struct HttpNodes {
+  HttpNodes() : nodes(20'000, &client, &server) {
+    nodes.client.WithEngine([&](core::Engine& engine) { client.engine = &engine; });
+    nodes.server.WithEngine([&](core::Engine& engine) { server.engine = &engine; });
+    server.Forward(nodes.server.app_endpoint());
+    const Endpoint peer = nodes.server.endpoint();
+    RequestDecision decision{};
+    decision.action = RequestAction::kForward;
+    decision.via = core::Action::kTunnel;
+    decision.connect_timeout_ms = 5000;
+    decision.destination_address = peer.address;
+    decision.destination_port = peer.port;
+    decision.credentials = nodes.client_number;
+    decision.expected_name = nodes.server_number;
+    decision.workload = 1;
+    client.Forward(decision);
+  }
+  Descriptor Client() { return Connected(nodes.client.endpoint()); }
+  Descriptor App() { return Accept(nodes.server.app); }
+
+  RequestDecider client, server;
+  TwoNodes nodes;
+};
+
+TEST("http tunnel: requests pass over one stream, and the server knows who and from where") {
+  HttpNodes http;
+  const Descriptor client = http.Client();
+  Descriptor app;
+  for (int i = 0; i < 5; i++) {
+    Send(client, kGet);
+    if (!app) app = http.App();
+    CHECK_EQUAL(ReceiveHead(app), kGet);
+    Send(app, kOk);
+    CHECK_EQUAL(Receive(client, kOk.size()), kOk);
+  }
+  const RequestRecord asked = http.server.AskedAt(4);
+  std::string peer;
+  std::vector<core::Identity> origins;
+  http.nodes.server.WithEngine([&](core::Engine& engine) {
+    peer = engine.NameOf(asked.identity.peer_name);
+    origins = http.nodes.origins;
+  });
+  CHECK_EQUAL(peer, kClientName);
+  CHECK_EQUAL(origins.size(), 2u);
+  CHECK(origins[1].detected == core::Detected::kHttp1);
+  CHECK_EQUAL(origins[1].remote_port, uint32_t{LocalEndpoint(client).port});
+  CHECK(http.client.EndedAt(4).outcome.ending == Ending::kComplete);
+  CHECK(http.server.EndedAt(4).outcome.ending == Ending::kComplete);
+}
+
+TEST("http tunnel: what is no HTTP passes as it is") {
+  HttpNodes http;
+  const Descriptor client = http.Client();
+  Send(client, "hel");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  Send(client, "lo\r\n");
+  const Descriptor app = http.App();
+  CHECK_EQUAL(Receive(app, 7), "hello\r\n");
+  Send(app, "welcome");
+  CHECK_EQUAL(Receive(client, 7), "welcome");
+  Finish(client);
+  CHECK_EQUAL(ReceiveAll(app), "");
+}
+
+TEST("http tunnel: a client that says nothing reaches its server after the time") {
+  HttpNodes http;
+  const Descriptor client = http.Client();
+  const Descriptor app = http.App();
+  Send(app, "220 mail\r\n");
+  CHECK_EQUAL(Receive(client, 10), "220 mail\r\n");
+}
+
+TEST("http tunnel: large bodies pass both ways") {
+  HttpNodes http;
+  const std::string bytes = Pattern(16u << 20, 3);
+  const Descriptor client = http.Client();
+  std::thread sender([&] {
+    Send(client, "POST / HTTP/1.1\r\nHost: w\r\nContent-Length: " + std::to_string(bytes.size()) + "\r\n\r\n" + bytes);
+  });
+  const Descriptor app = http.App();
+  ReceiveHead(app);
+  const bool same = Receive(app, bytes.size()) == bytes;
+  sender.join();
+  CHECK(same);
+  std::thread responder(
+      [&] { Send(app, "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(bytes.size()) + "\r\n\r\n" + bytes); });
+  ReceiveHead(client);
+  const bool same_back = Receive(client, bytes.size()) == bytes;
+  responder.join();
+  CHECK(same_back);
+}
+
+TEST("http tunnel: an upgrade passes, and ends from either side") {
+  HttpNodes http;
+  const Descriptor client = http.Client();
+  Send(client, "GET / HTTP/1.1\r\nHost: w\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  Descriptor app = http.App();
+  ReceiveHead(app);
+  Send(app, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  ReceiveHead(client);
+  CheckPasses({Descriptor(dup(client.get())), Descriptor(dup(app.get()))});
+  Finish(app);
+  CHECK_EQUAL(ReceiveAll(client), "");
+  Send(client, "bye");
+  Finish(client);
+  CHECK_EQUAL(ReceiveAll(app), "bye");
+  CHECK(http.client.EndedAt(0).outcome.ending == Ending::kComplete);
+  CHECK(http.server.EndedAt(0).outcome.ending == Ending::kComplete);
+}
+
+TEST("http tunnel: who resets takes the other side along") {
+  HttpNodes http;
+  Descriptor client = http.Client();
+  Send(client, kGet);
+  Descriptor app = http.App();
+  ReceiveHead(app);
+  Reset(client);
+  CHECK_EQUAL(ReadError(app), ECONNRESET);
+  CHECK(http.server.EndedAt(0).outcome.ending == Ending::kClientReset);
+  client = http.Client();
+  Send(client, kGet);
+  app = http.App();
+  ReceiveHead(app);
+  Send(app, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+  ReceiveUntil(client, "half");
+  Reset(app);
+  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK(http.client.EndedAt(1).outcome.ending == Ending::kUpstreamReset);
+}
+
+TEST("http tunnel: without a tunnel requests are answered, and with one again served") {
+  HttpNodes http;
+  RequestDecision decision = http.client.forward();
+  RequestDecision wrong = decision;
+  wrong.destination_port = 1;
+  http.client.Forward(wrong);
+  const Descriptor client = http.Client();
+  Send(client, kGet);
+  CHECK(ReceiveHead(client).starts_with("HTTP/1.1 502 "));
+  CHECK(http.client.EndedAt(0).outcome.ending == Ending::kConnectFailed);
+  wrong = decision;
+  wrong.credentials = 999;
+  http.client.Forward(wrong);
+  Send(client, kGet);
+  CHECK(ReceiveHead(client).starts_with("HTTP/1.1 502 "));
+  http.client.Forward(decision);
+  Send(client, kGet);
+  const Descriptor app = http.App();
+  ReceiveHead(app);
+  http.nodes.client.WithEngine([](core::Engine& engine) { engine.CloseTunnels(); });
+  CHECK(ReceiveHead(client).starts_with("HTTP/1.1 502 "));
+  CHECK_EQUAL(ReadError(app), ECONNRESET);
+  Send(client, kGet);
+  const Descriptor again = http.App();
+  CHECK_EQUAL(ReceiveHead(again), kGet);
+}
+
+}  // namespace
+}  // namespace weft::test
