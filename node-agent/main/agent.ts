@@ -8,7 +8,7 @@ import type { Logger } from '../log.ts';
 import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
 import { reasonsNotReady } from '../metrics/agent-status.ts';
-import { createAgentRegistries } from '../metrics/exposition.ts';
+import { createAgentExpositions } from '../metrics/exposition.ts';
 import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
@@ -86,7 +86,7 @@ export class Agent {
     this.#pods = new EnrolledPods(podsFile(config.runDir));
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
     this.#admin = new AdminServer({
-      registries: createAgentRegistries(
+      metrics: createAgentExpositions(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),
         (registry) => {
