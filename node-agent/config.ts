@@ -199,7 +199,7 @@ export function usage(): string {
     return `  ${`--${name} ${value ?? ''}`.padEnd(28)}${help}${shown === '' ? '' : ` (default ${shown})`}`;
   });
   const end =
-    'TIME is such as 500ms, 10s or 2m. Each flag may be an environment variable: --node-name is WEFT_NODE_NAME.';
+    '--version says which it is. TIME is such as 500ms, 10s or 2m. Each flag may be an environment variable: --node-name is WEFT_NODE_NAME.';
   const uses = [
     'Usage: weft-agent --controller URL | --manifests DIR [flags]',
     '       weft-agent uninstall --controller URL | --manifests DIR [flags]',

@@ -1,3 +1,4 @@
+import { version } from '../../mesh/version.ts';
 import { UsageError, parseConfig, usage } from '../config.ts';
 import { createLogger } from '../log.ts';
 import { Agent } from './agent.ts';
@@ -5,6 +6,10 @@ import { uninstallNode } from './uninstall.ts';
 import { loadNativeAddon } from './native.ts';
 
 const args = process.argv.slice(2);
+if (args.includes('--version')) {
+  process.stdout.write(`weft-agent ${version}\n`);
+  process.exit(0);
+}
 if (args.includes('--help')) {
   process.stdout.write(usage());
   process.exit(0);

@@ -8,6 +8,8 @@ import type { MessageToMain, MessageToWorker, WorkerOptions } from '../worker/me
 import { readMessageToMain } from '../worker/messages.ts';
 import { RestartBackoff } from './worker-supervisor-backoff.ts';
 
+const workerScript = process.env['WEFT_WORKER'] ?? new URL('../worker/main.ts', import.meta.url).pathname;
+
 // After the standard ones and the channel.
 const inheritedMap = 4;
 const inheritedMetrics = 5;
@@ -102,7 +104,7 @@ export class WorkerSupervisor {
       clientsMap: clientsMap < 0 ? -1 : inheritedMap,
       metricsMemory: inheritedMetrics,
     };
-    const path = script ?? new URL('../worker/main.ts', import.meta.url).pathname;
+    const path = script ?? workerScript;
     const child = spawn(process.execPath, [path, JSON.stringify(options)], {
       stdio: [
         'ignore',
