@@ -17,14 +17,15 @@ bool AreValid(std::span<const NewField> fields, bool trailers) {
   return true;
 }
 
-bool AreValid(const FieldEdits& edits, bool trailers = false) {
+}  // namespace
+
+bool AreValid(const FieldEdits& edits, bool trailers) {
   for (const std::string_view name : edits.remove) {
     if (IsFramed(IdOf(name))) return false;
   }
   return AreValid(edits.set, trailers) && AreValid(edits.add, trailers);
 }
 
-// Whether Connection names the field.
 bool IsNamed(const Head& head, std::string_view name) {
   for (const Field& field : head.fields) {
     if (field.id != FieldId::kConnection) continue;
@@ -44,6 +45,8 @@ bool IsEdited(const FieldEdits& edits, std::string_view name) {
   }
   return false;
 }
+
+namespace {
 
 void Append(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ").append(value).append("\r\n");

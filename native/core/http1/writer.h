@@ -38,6 +38,12 @@ struct ResponseEdits {
   bool close = false;      // nothing follows on the client's connection
 };
 
+// For those who write another form of HTTP. Whether the fields could be written, and are about neither the connection
+// nor framing; whether a received field of the name goes because of the edits, or because Connection names it.
+bool AreValid(const FieldEdits& edits, bool trailers = false);
+bool IsEdited(const FieldEdits& edits, std::string_view name);
+bool IsNamed(const Head& head, std::string_view name);
+
 // How the caller must write the body.
 struct Written {
   Error error = Error::kNone;  // kEditInvalid: an edit would not be a field, or is about the connection or framing
