@@ -43,8 +43,9 @@ build/tcpload: test/tools/tcpload.c | setup
 	gcc -O2 -Wall -Wextra -Werror -o $@ $<
 
 # Tells tests what the compiler makes of structures that others read or write, too.
-build/layouts: test/bpf/layouts.cc bpf/weft.h native/broker/protocol.h native/core/connection_record.h | setup
-	g++ -std=c++20 -Wall -Wextra -Werror -o $@ $<
+build/layouts: test/bpf/layouts.cc native/core/http1/error.cc bpf/weft.h native/broker/protocol.h native/core/connection_record.h \
+    native/core/http/request_record.h native/core/http1/error.h | setup
+	g++ -std=c++20 -Wall -Wextra -Werror -o $@ $(filter %.cc,$^)
 
 addon: setup
 	@node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn

@@ -87,6 +87,118 @@ export type CloseReason =
   | 'tunnel'
   | 'revoked';
 
+/**
+ * How the engine shows one request and its response (an exchange), in a second shared buffer that is overwritten for each call. Byte
+ * offsets; u32 unless said.
+ */
+export interface RequestRecordLayout {
+  readonly exchange: 0;
+  /** The client's. */
+  readonly connection: 4;
+  readonly pod: 8;
+  /** Of the decision on that connection. */
+  readonly httpContext: 12;
+  /** 10, 11, 20; 0 of a request that cannot be read */
+  readonly version: 16;
+  /** 0 another one, 1 GET, 2 HEAD, 3 POST, 4 PUT, 5 DELETE, 6 CONNECT, 7 OPTIONS, 8 TRACE, 9 PATCH */
+  readonly method: 20;
+  /** Bits: 1 upgrade or CONNECT, 2 expects 100, 4 has a body, 8 gRPC, 16 WebSocket */
+  readonly flags: 24;
+  /** Number of its lower-case name; 0: it has none, or too many are known. */
+  readonly authority: 28;
+  /** As of the connection. */
+  readonly peerName: 32;
+  /** Of the last decision to forward; 0 before there is one. */
+  readonly upstreamContext: 36;
+  /** How often it has been forwarded. */
+  readonly attempt: 40;
+  /** Written by onRequest and onFailure, and before resumeRequest(): 0 reset, 1 forward, 2 respond, 3 hold until resumeRequest() */
+  readonly action: 48;
+  /** Action 1: an action of ConnectionRecordLayout, 1, 2 or 6. The next words are as they are there. */
+  readonly via: 52;
+  readonly destinationPort: 56;
+  readonly appPod: 60;
+  /** 16 bytes */
+  readonly destinationAddress: 64;
+  readonly credentials: 80;
+  readonly expectedName: 84;
+  readonly workload: 88;
+  /** 0 the client's, 11, 20 */
+  readonly upstreamProtocol: 92;
+  /** Action 3: how long it is held. */
+  readonly connectTimeoutMs: 96;
+  /** Until the head of the response. 0: none; so the next two. */
+  readonly responseTimeoutMs: 100;
+  /** Of the whole exchange. */
+  readonly requestTimeoutMs: 104;
+  /** While no byte moves in either direction. */
+  readonly idleTimeoutMs: 108;
+  /** Numbers that defineHeaderEdits() gave; 0: none. */
+  readonly requestEdits: 112;
+  readonly responseEdits: 116;
+  /** Action 2: a number that defineResponse() gave. */
+  readonly response: 120;
+  /** Reserved: 0. */
+  readonly retries: 124;
+  /** Given back in every later call on this exchange; revokeRequests() takes it. */
+  readonly newUpstreamContext: 128;
+  /** Shown by onFailure and onResponse: index into RequestEnding. */
+  readonly ending: 144;
+  /** Of the ending: an errno, index into TlsFailure, or what a message is refused for (native/core/http1/error.h). */
+  readonly detail: 148;
+  /** 0: no head of a response has come. */
+  readonly status: 152;
+  /** 0xffffffff: none */
+  readonly grpcStatus: 156;
+  /** Bits: 1 the response is ours, 2 it has trailers, 4 the exchange left HTTP */
+  readonly outcomeFlags: 160;
+  /** f64 each; of bodies. */
+  readonly requestBytes: 168;
+  readonly responseBytes: 176;
+  readonly timeToHeadMs: 184;
+  readonly durationMs: 192;
+}
+
+/** 'synthetic': onRequest answered itself. After onFailure the ending stays what had failed, whatever was answered. */
+export type RequestEnding =
+  | 'complete'
+  | 'synthetic'
+  | 'reset'
+  | 'client-reset'
+  | 'upstream-reset'
+  | 'connect-failed'
+  | 'connect-timeout'
+  | 'tls-failed'
+  | 'hold-timeout'
+  | 'response-timeout'
+  | 'request-timeout'
+  | 'idle-timeout'
+  | 'invalid-request'
+  | 'invalid-response'
+  | 'refused-by-limit'
+  | 'revoked'
+  | 'shutdown'
+  | 'error';
+
+/** Names of fields are compared without regard to case. */
+export interface HeaderEdits {
+  readonly remove?: readonly string[];
+  /** Replaces all fields of that name. */
+  readonly set?: Readonly<Record<string, string>>;
+  readonly add?: Readonly<Record<string, string>>;
+}
+
+/** Date and framing are the engine's. */
+export interface SyntheticResponse {
+  readonly status: number;
+  /** "connection: close" among them ends the client's connection behind it. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** What a gRPC request is told instead of the status: with status 200 and without a body. */
+  readonly grpcStatus?: number;
+  readonly grpcMessage?: string;
+}
+
 /** One connection, made only to learn whether it can be. */
 export interface ProbeRequest {
   /** It is made from there. */
@@ -115,12 +227,20 @@ export interface EngineOptions {
   pipeBytes: number;
   /** At least 192 bytes, laid out as ConnectionRecordLayout. */
   record: ArrayBuffer;
+  /** At least 200 bytes, laid out as RequestRecordLayout. */
+  requestRecord: ArrayBuffer;
   onListener(pod: number, port: number, ipv4: Uint8Array, ipv6: Uint8Array): void;
   onListenerGone(pod: number): void;
   /** Asked once per connection, and once more where the answer was to look at the first bytes. */
   onConnection(): void;
   /** Told once per connection. */
   onClose(): void;
+  /** Asked once per request. */
+  onRequest(): void;
+  /** Asked where something failed before the response's head was sent, and where a request cannot be read. */
+  onFailure(): void;
+  /** Told once per request, when it has ended in whatever way. */
+  onResponse(): void;
   onProbe(probe: number, result: ProbeResult): void;
   /** The broker asked this worker to finish: no new connections after the grace period. */
   onDrain(graceMs: number): void;
@@ -166,6 +286,25 @@ export interface Engine {
   resume(connection: number): boolean;
   /** Ends these connections with RST, those of them that are open. Not to be called by onConnection. */
   revoke(connections: readonly number[]): void;
+  /** Of the request in the record, inside onRequest and onFailure; empty of one that cannot be read. */
+  requestMethod(): string;
+  /** With its query. */
+  requestPath(): string;
+  /** In lower case. */
+  requestAuthority(): string;
+  /** Fields of one name are joined by ", "; undefined: it has none. */
+  requestHeader(name: string): string | undefined;
+  /** @returns a number for decisions @throws where HTTP does not allow it */
+  defineHeaderEdits(edits: HeaderEdits): number;
+  /** Exchanges that have it go on with it. */
+  releaseHeaderEdits(edits: number): void;
+  /** @returns a number for decisions @throws where HTTP does not allow it */
+  defineResponse(response: SyntheticResponse): number;
+  releaseResponse(response: number): void;
+  /** Decides on a request that is held, by what stands in its record. False: it has ended meanwhile. */
+  resumeRequest(exchange: number): boolean;
+  /** Ends all exchanges that were forwarded with this context. Not to be called by onRequest and onFailure. */
+  revokeRequests(upstreamContext: number): void;
   /** Begins mutual TLS as a tunnel does, and ends it. The result comes by onProbe, never before this returns. */
   probe(probe: number, request: ProbeRequest): void;
   /** Of a pod that leaves the mesh: no connection is opened over its tunnels any more, those that are open go on. */

@@ -26,7 +26,7 @@ enum class Origin : uint32_t {
   kTls = 2,     // mutual TLS of a peer that is no agent
 };
 
-// What kDetect found.
+// What kDetect found. Inside of mutual TLS a ClientHello is kPlaintext.
 enum class Detected : uint32_t {
   kNothing = 0,     // not looked yet
   kPlaintext = 1,   // the first bytes are none of what follows

@@ -41,6 +41,11 @@ test('a decision is written where the engine reads it', () => {
     [96, 128, 132, 136, 140].map((offset) => view.getUint32(offset, true)),
     [6, 0, 7, 5, 6],
   );
+  record.http(17, 9000);
+  assert.deepEqual(
+    [96, 104, 152].map((offset) => view.getUint32(offset, true)),
+    [7, 9000, 17],
+  );
   record.detect(250);
   assert.deepEqual([view.getUint32(96, true), view.getUint32(144, true)], [3, 250]);
   record.refuse(112);

@@ -6,7 +6,16 @@ const recordBytes = 192;
 /** How a connection came (ConnectionRecordLayout.origin). */
 export const origins = { captured: 0, tunnel: 1, tls: 2 } as const;
 
-export const actions = { refuse: 0, relayToApp: 1, relayOut: 2, detect: 3, hold: 4, acceptTls: 5, tunnel: 6 } as const;
+export const actions = {
+  refuse: 0,
+  relayToApp: 1,
+  relayOut: 2,
+  detect: 3,
+  hold: 4,
+  acceptTls: 5,
+  tunnel: 6,
+  http: 7,
+} as const;
 export type Action = (typeof actions)[keyof typeof actions];
 
 export interface Deadlines {
@@ -136,6 +145,13 @@ export class ConnectionRecord {
     this.#words[33] = credentials;
     this.#words[34] = endpoint.identity;
     this.#words[35] = endpoint.workload;
+  }
+
+  /** @param context given back with every request */
+  http(context: number, idleTimeoutMs: number): void {
+    this.#words[24] = actions.http;
+    this.#words[26] = idleTimeoutMs;
+    this.#words[38] = context;
   }
 
   get reason(): CloseReason {

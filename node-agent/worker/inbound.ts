@@ -5,7 +5,15 @@ import type { Destination } from './destinations.ts';
 import type { WorkerPod } from './pods.ts';
 
 /** What the first bytes of a connection are (ConnectionRecordLayout.detected). */
-export const detections = { nothing: 0, plaintext: 1, timeout: 2, tls: 3, invalidTls: 4 } as const;
+export const detections = {
+  nothing: 0,
+  plaintext: 1,
+  timeout: 2,
+  tls: 3,
+  invalidTls: 4,
+  http1: 5,
+  http2: 6,
+} as const;
 
 /**
  * 'wait' until main has said who the source is, 'wait-identity' until it has said who the pod is; 'detect': look at the first bytes;

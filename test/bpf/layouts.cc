@@ -10,6 +10,8 @@
 #include "../../bpf/weft.h"
 #include "../../native/broker/protocol.h"
 #include "../../native/core/connection_record.h"
+#include "../../native/core/http/request_record.h"
+#include "../../native/core/http1/error.h"
 
 namespace {
 
@@ -111,10 +113,10 @@ std::string RecordStructures() {
            Structure(sizeof(I), {M(I, id), M(I, pod), M(I, family), M(I, local_port), M(I, remote_port), M(I, origin),
                                  M(I, detected), M(I, server_name), M(I, local_address), M(I, remote_address),
                                  M(I, peer_address), M(I, peer_name), M(I, tunnel), M(I, astray), M(I, reserved)}))
-      .Add("decision",
-           Structure(sizeof(D), {M(D, action), M(D, connect_timeout_ms), M(D, idle_timeout_ms), M(D, destination_port),
-                                 M(D, destination_address), M(D, app_pod), M(D, credentials), M(D, expected_name),
-                                 M(D, workload), M(D, detect_timeout_ms), M(D, alert), M(D, reserved)}))
+      .Add("decision", Structure(sizeof(D), {M(D, action), M(D, connect_timeout_ms), M(D, idle_timeout_ms),
+                                             M(D, destination_port), M(D, destination_address), M(D, app_pod),
+                                             M(D, credentials), M(D, expected_name), M(D, workload),
+                                             M(D, detect_timeout_ms), M(D, alert), M(D, http_context), M(D, reserved)}))
       .Add("outcome", Structure(sizeof(O), {M(O, reason), M(O, error), M(O, bytes_to_upstream), M(O, bytes_to_client),
                                             M(O, duration_ms)}))
       .Add("record", Structure(sizeof(R), {M(R, identity), M(R, decision), M(R, outcome)}))
@@ -124,6 +126,7 @@ std::string RecordStructures() {
 std::string RecordConstants() {
   using weft::core::Action;
   using weft::core::CloseReason;
+  using weft::core::Detected;
   const std::string actions = Object()
                                   .Add("refuse", Action::kRefuse)
                                   .Add("relayToApp", Action::kRelayToApp)
@@ -132,7 +135,17 @@ std::string RecordConstants() {
                                   .Add("hold", Action::kHold)
                                   .Add("acceptTls", Action::kAcceptTls)
                                   .Add("tunnel", Action::kTunnel)
+                                  .Add("http", Action::kHttp)
                                   .Text();
+  const std::string detections = Object()
+                                     .Add("nothing", Detected::kNothing)
+                                     .Add("plaintext", Detected::kPlaintext)
+                                     .Add("timeout", Detected::kTimeout)
+                                     .Add("tls", Detected::kTls)
+                                     .Add("invalidTls", Detected::kTlsRefused)
+                                     .Add("http1", Detected::kHttp1)
+                                     .Add("http2", Detected::kHttp2)
+                                     .Text();
   const std::string reasons = Object()
                                   .Add("finished", CloseReason::kFinished)
                                   .Add("reset-by-client", CloseReason::kResetByClient)
@@ -147,7 +160,99 @@ std::string RecordConstants() {
                                   .Add("tunnel", CloseReason::kTunnel)
                                   .Add("revoked", CloseReason::kRevoked)
                                   .Text();
-  return Object().Add("actions", actions).Add("closeReasons", reasons).Text();
+  return Object().Add("actions", actions).Add("detections", detections).Add("closeReasons", reasons).Text();
+}
+
+std::string RequestStructures() {
+  using namespace weft::core::http;
+  using I = RequestIdentity;
+  using D = RequestDecision;
+  using O = RequestOutcome;
+  using R = RequestRecord;
+  return Object()
+      .Add("identity", Structure(sizeof(I), {M(I, exchange), M(I, connection), M(I, pod), M(I, http_context),
+                                             M(I, version), M(I, method), M(I, flags), M(I, authority), M(I, peer_name),
+                                             M(I, upstream_context), M(I, attempt), M(I, reserved)}))
+      .Add("decision", Structure(sizeof(D), {M(D, action), M(D, via), M(D, destination_port), M(D, app_pod),
+                                             M(D, destination_address), M(D, credentials), M(D, expected_name),
+                                             M(D, workload), M(D, upstream_protocol), M(D, connect_timeout_ms),
+                                             M(D, response_timeout_ms), M(D, request_timeout_ms), M(D, idle_timeout_ms),
+                                             M(D, request_edits), M(D, response_edits), M(D, response), M(D, retries),
+                                             M(D, upstream_context), M(D, reserved)}))
+      .Add("outcome", Structure(sizeof(O), {M(O, ending), M(O, detail), M(O, status), M(O, grpc_status), M(O, flags),
+                                            M(O, reserved), M(O, request_bytes), M(O, response_bytes),
+                                            M(O, time_to_head_ms), M(O, duration_ms)}))
+      .Add("record", Structure(sizeof(R), {M(R, identity), M(R, decision), M(R, outcome)}))
+      .Text();
+}
+
+std::string RequestConstants() {
+  using namespace weft::core::http;
+  const std::string actions = Object()
+                                  .Add("reset", RequestAction::kReset)
+                                  .Add("forward", RequestAction::kForward)
+                                  .Add("respond", RequestAction::kRespond)
+                                  .Add("hold", RequestAction::kHold)
+                                  .Text();
+  const std::string methods = Object()
+                                  .Add("", Method::kOther)
+                                  .Add("GET", Method::kGet)
+                                  .Add("HEAD", Method::kHead)
+                                  .Add("POST", Method::kPost)
+                                  .Add("PUT", Method::kPut)
+                                  .Add("DELETE", Method::kDelete)
+                                  .Add("CONNECT", Method::kConnect)
+                                  .Add("OPTIONS", Method::kOptions)
+                                  .Add("TRACE", Method::kTrace)
+                                  .Add("PATCH", Method::kPatch)
+                                  .Text();
+  const std::string flags = Object()
+                                .Add("upgrade", kUpgrade)
+                                .Add("expectsContinue", kExpectsContinue)
+                                .Add("hasBody", kHasBody)
+                                .Add("grpc", kGrpc)
+                                .Add("webSocket", kWebSocket)
+                                .Text();
+  const std::string outcome_flags =
+      Object().Add("synthetic", kSyntheticResponse).Add("hasTrailers", kHasTrailers).Add("upgraded", kUpgraded).Text();
+  const std::string endings = Object()
+                                  .Add("complete", Ending::kComplete)
+                                  .Add("synthetic", Ending::kSynthetic)
+                                  .Add("reset", Ending::kReset)
+                                  .Add("client-reset", Ending::kClientReset)
+                                  .Add("upstream-reset", Ending::kUpstreamReset)
+                                  .Add("connect-failed", Ending::kConnectFailed)
+                                  .Add("connect-timeout", Ending::kConnectTimeout)
+                                  .Add("tls-failed", Ending::kTlsFailed)
+                                  .Add("hold-timeout", Ending::kHoldTimeout)
+                                  .Add("response-timeout", Ending::kResponseTimeout)
+                                  .Add("request-timeout", Ending::kRequestTimeout)
+                                  .Add("idle-timeout", Ending::kIdleTimeout)
+                                  .Add("invalid-request", Ending::kInvalidRequest)
+                                  .Add("invalid-response", Ending::kInvalidResponse)
+                                  .Add("refused-by-limit", Ending::kRefusedByLimit)
+                                  .Add("revoked", Ending::kRevoked)
+                                  .Add("shutdown", Ending::kShutdown)
+                                  .Add("error", Ending::kError)
+                                  .Text();
+  return Object()
+      .Add("actions", actions)
+      .Add("methods", methods)
+      .Add("flags", flags)
+      .Add("outcomeFlags", outcome_flags)
+      .Add("endings", endings)
+      .Add("noGrpcStatus", kNoGrpcStatus)
+      .Text();
+}
+
+// What a message is refused for: each reason's number, name and the status that answers a request.
+std::string MessageErrors() {
+  using namespace weft::core::http1;
+  Object errors;
+  for (unsigned error = 0; error <= static_cast<unsigned>(Error::kLast); error++)
+    errors.Add(std::string(Name(static_cast<Error>(error))).c_str(),
+               Object().Add("number", error).Add("status", Status(static_cast<Error>(error))).Text());
+  return errors.Text();
 }
 
 }  // namespace
@@ -159,6 +264,9 @@ int main() {
                               .Add("brokerConstants", BrokerConstants())
                               .Add("record", RecordStructures())
                               .Add("recordConstants", RecordConstants())
+                              .Add("request", RequestStructures())
+                              .Add("requestConstants", RequestConstants())
+                              .Add("messageErrors", MessageErrors())
                               .Text();
   puts(all.c_str());
   return 0;

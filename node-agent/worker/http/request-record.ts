@@ -1,0 +1,239 @@
+import type { Address } from '../../../mesh/address.ts';
+import type { RequestEnding } from '../../../native/engine.d.ts';
+import type { LocalEndpoint, TunnelEndpoint } from '../connection-record.ts';
+import { actions } from '../connection-record.ts';
+
+const recordBytes = 200;
+
+export const requestActions = { reset: 0, forward: 1, respond: 2, hold: 3 } as const;
+
+/** By the numbers that the engine has for them; '' is any other. */
+export const methods = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'] as const;
+export type Method = (typeof methods)[number];
+
+export const requestFlags = { upgrade: 1, expectsContinue: 2, hasBody: 4, grpc: 8, webSocket: 16 } as const;
+export const outcomeFlags = { synthetic: 1, hasTrailers: 2, upgraded: 4 } as const;
+export const noGrpcStatus = 0xffffffff;
+
+/** In the order of Ending in native/core/http/request_record.h. */
+export const requestEndings: readonly RequestEnding[] = [
+  'complete',
+  'synthetic',
+  'reset',
+  'client-reset',
+  'upstream-reset',
+  'connect-failed',
+  'connect-timeout',
+  'tls-failed',
+  'hold-timeout',
+  'response-timeout',
+  'request-timeout',
+  'idle-timeout',
+  'invalid-request',
+  'invalid-response',
+  'refused-by-limit',
+  'revoked',
+  'shutdown',
+  'error',
+];
+
+/** 0: none. */
+export interface RequestDeadlines {
+  readonly connectTimeoutMs: number;
+  /** Until the head of the response. */
+  readonly responseTimeoutMs: number;
+  /** Of the whole exchange. */
+  readonly requestTimeoutMs: number;
+  /** While no byte moves. */
+  readonly idleTimeoutMs: number;
+}
+
+/** How a request and its response are changed: numbers that the engine gave, 0 for none. */
+export interface ExchangeEdits {
+  readonly requestEdits: number;
+  readonly responseEdits: number;
+}
+
+/** Where a decision is written: word of the buffer. */
+const words = {
+  action: 12,
+  via: 13,
+  destinationPort: 14,
+  appPod: 15,
+  credentials: 20,
+  expectedName: 21,
+  workload: 22,
+  upstreamProtocol: 23,
+  connectTimeoutMs: 24,
+  responseTimeoutMs: 25,
+  requestTimeoutMs: 26,
+  idleTimeoutMs: 27,
+  requestEdits: 28,
+  responseEdits: 29,
+  response: 30,
+  newUpstreamContext: 32,
+} as const;
+
+/**
+ * The one request that the engine shows at the moment: a view over the buffer that native/engine.d.ts lays out. Values must be read
+ * before the callback returns; the engine clears a decision before it asks for the next.
+ */
+export class RequestRecord {
+  readonly buffer = new ArrayBuffer(recordBytes);
+  readonly destinationAddress = new Uint8Array(this.buffer, 64, 16);
+  readonly #words = new Uint32Array(this.buffer);
+  readonly #floats = new Float64Array(this.buffer);
+
+  get exchange(): number {
+    return this.#words[0] ?? 0;
+  }
+  /** The client's. */
+  get connection(): number {
+    return this.#words[1] ?? 0;
+  }
+  get pod(): number {
+    return this.#words[2] ?? 0;
+  }
+  get httpContext(): number {
+    return this.#words[3] ?? 0;
+  }
+  /** 10, 11 or 20; 0 of a request that cannot be read. */
+  get version(): number {
+    return this.#words[4] ?? 0;
+  }
+  /** Of a method that is not among them the engine knows the name. */
+  get method(): Method {
+    return methods[this.#words[5] ?? 0] ?? '';
+  }
+  /** Of requestFlags. */
+  get flags(): number {
+    return this.#words[6] ?? 0;
+  }
+  get isGrpc(): boolean {
+    return (this.flags & requestFlags.grpc) !== 0;
+  }
+  /** Number of its name; 0: it has none, or too many are known. */
+  get authority(): number {
+    return this.#words[7] ?? 0;
+  }
+  get peerName(): number {
+    return this.#words[8] ?? 0;
+  }
+  /** Of the last decision to forward; 0 before there is one. */
+  get upstreamContext(): number {
+    return this.#words[9] ?? 0;
+  }
+  /** How often it has been forwarded. */
+  get attempt(): number {
+    return this.#words[10] ?? 0;
+  }
+
+  reset(): void {
+    this.#words[words.action] = requestActions.reset;
+  }
+
+  /** @param response a number that the engine gave to a response */
+  respond(response: number): void {
+    this.#words[words.action] = requestActions.respond;
+    this.#words[words.response] = response;
+  }
+
+  hold(timeoutMs: number): void {
+    this.#words[words.action] = requestActions.hold;
+    this.#words[words.connectTimeoutMs] = timeoutMs;
+  }
+
+  /** @param via relayToApp: to the app of the pod that was dialled; relayOut: from the client's pod */
+  forward(
+    via: typeof actions.relayToApp | typeof actions.relayOut,
+    address: Address,
+    port: number,
+    deadlines: RequestDeadlines,
+    edits: ExchangeEdits,
+  ): void {
+    this.#forward(via, address, port, deadlines, edits);
+    this.#words[words.appPod] = 0;
+    this.#words[words.expectedName] = 0;
+  }
+
+  /** To the app of another pod of this node. */
+  forwardToPod(endpoint: LocalEndpoint, deadlines: RequestDeadlines, edits: ExchangeEdits): void {
+    this.#forward(actions.relayToApp, endpoint.address, endpoint.port, deadlines, edits);
+    this.#words[words.appPod] = endpoint.localPod;
+    this.#words[words.expectedName] = endpoint.identity;
+  }
+
+  forwardByTunnel(
+    endpoint: TunnelEndpoint,
+    credentials: number,
+    deadlines: RequestDeadlines,
+    edits: ExchangeEdits,
+  ): void {
+    this.#forward(actions.tunnel, endpoint.address, endpoint.port, deadlines, edits);
+    this.#words[words.appPod] = 0;
+    this.#words[words.credentials] = credentials;
+    this.#words[words.expectedName] = endpoint.identity;
+    this.#words[words.workload] = endpoint.workload;
+  }
+
+  /** Given back in every later call on this exchange; of a decision to forward. */
+  tag(upstreamContext: number): void {
+    this.#words[words.newUpstreamContext] = upstreamContext;
+  }
+
+  get ending(): RequestEnding {
+    return requestEndings[this.#words[36] ?? -1] ?? 'error';
+  }
+  /** Of the ending: see RequestRecordLayout. */
+  get detail(): number {
+    return this.#words[37] ?? 0;
+  }
+  /** 0: no head of a response has come. */
+  get status(): number {
+    return this.#words[38] ?? 0;
+  }
+  /** noGrpcStatus where it has none. */
+  get grpcStatus(): number {
+    return this.#words[39] ?? noGrpcStatus;
+  }
+  /** Of outcomeFlags. */
+  get outcomeFlags(): number {
+    return this.#words[40] ?? 0;
+  }
+  get isSynthetic(): boolean {
+    return (this.outcomeFlags & outcomeFlags.synthetic) !== 0;
+  }
+  get requestBytes(): number {
+    return this.#floats[21] ?? 0;
+  }
+  get responseBytes(): number {
+    return this.#floats[22] ?? 0;
+  }
+  get timeToHeadMs(): number {
+    return this.#floats[23] ?? 0;
+  }
+  get durationMs(): number {
+    return this.#floats[24] ?? 0;
+  }
+
+  #forward(
+    via: number,
+    address: Address,
+    port: number,
+    deadlines: RequestDeadlines,
+    { requestEdits, responseEdits }: ExchangeEdits,
+  ): void {
+    this.#words[words.action] = requestActions.forward;
+    this.#words[words.via] = via;
+    this.#words[words.destinationPort] = port;
+    this.destinationAddress.set(address);
+    this.#words[words.upstreamProtocol] = 0;
+    this.#words[words.connectTimeoutMs] = deadlines.connectTimeoutMs;
+    this.#words[words.responseTimeoutMs] = deadlines.responseTimeoutMs;
+    this.#words[words.requestTimeoutMs] = deadlines.requestTimeoutMs;
+    this.#words[words.idleTimeoutMs] = deadlines.idleTimeoutMs;
+    this.#words[words.requestEdits] = requestEdits;
+    this.#words[words.responseEdits] = responseEdits;
+    this.#words[words.newUpstreamContext] = 0;
+  }
+}
