@@ -1,5 +1,5 @@
 import type { SourceEndpointSlice, SourceService } from './objects.ts';
-import { parseOpaquePorts } from './opaque-ports.ts';
+import { defaultOpaquePorts, parseOpaquePorts } from './opaque-ports.ts';
 import type { PortRange } from './skips.ts';
 import type { WorkloadFacts } from './workload.ts';
 import { sameFacts } from './workload.ts';
@@ -42,7 +42,7 @@ export function compileService(service: SourceService): Service {
     ports: service.ports
       .filter(({ protocol }) => protocol === 'TCP')
       .map(({ name, port, targetPort, appProtocol }) => ({ name, port, targetPort, appProtocol })),
-    opaquePorts: parseOpaquePorts(service.annotations) ?? [],
+    opaquePorts: parseOpaquePorts(service.annotations) ?? defaultOpaquePorts,
   };
 }
 

@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 
 import fc from 'fast-check';
 
-import type { Destination } from '../../mesh/destination.ts';
+import type { Destination, ServiceFacts } from '../../mesh/destination.ts';
 import type { Endpoint } from '../../mesh/service.ts';
 import { addressKey } from '../../mesh/service.ts';
 import type { OwnWorkload, WorkloadFacts } from '../../mesh/workload.ts';
@@ -166,7 +166,7 @@ test('what a worker asks for is told where the directory knows it, later where i
   test.link.resolve('10.96.0.2', 80);
   assert.deepEqual(test.news(), [
     { type: 'destination', address: '10.96.0.1', port: 80, destination: { kind: 'unknown' } },
-    { type: 'destination', address: '10.96.0.2', port: 80, destination: { kind: 'external' } },
+    { type: 'destination', address: '10.96.0.2', port: 80, destination: { kind: 'external', protocol: 'detect' } },
   ]);
   test.link.forget('10.96.0.1', 80);
   assert.deepEqual(test.news(), [{ type: 'forget-destination', address: '10.96.0.1', port: 80 }]);
@@ -188,7 +188,9 @@ test('whether a pod of another node is meshed is what its agent says; undecided 
   test.pods.set(enrolled('db', 4)); // a uid of this node does not make it local
   for (const [changed, meshed] of cases) {
     test.link.learn('10.1.0.5', 8080, { kind: 'workload', workload: workload('db', changed) });
-    assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', endpoints: [{ ...peer, meshed }] }]);
+    assert.deepEqual(test.newDestinations(), [
+      { kind: 'endpoints', protocol: 'detect', endpoints: [{ ...peer, meshed }] },
+    ]);
   }
 });
 
@@ -196,13 +198,15 @@ test('of pods of this node the capture counts, not what the directory has heard'
   const test = new TestLink();
   for (const meshed of [true, false, undefined]) {
     test.link.learn('10.1.0.5', 8080, { kind: 'workload', workload: workload('db', { node: 'n1', meshed }) });
-    assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', endpoints: [{ ...peer, meshed: false }] }]);
+    assert.deepEqual(test.newDestinations(), [
+      { kind: 'endpoints', protocol: 'detect', endpoints: [{ ...peer, meshed: false }] },
+    ]);
   }
   test.pods.set(enrolled('db', 4));
   for (const meshed of [true, false, undefined]) {
     test.link.learn('10.1.0.5', 8080, { kind: 'workload', workload: workload('db', { node: 'n1', meshed }) });
     const endpoints = [{ ...peer, meshed: true, localPod: 4 }];
-    assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', endpoints }]);
+    assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', protocol: 'detect', endpoints }]);
   }
 });
 
@@ -248,15 +252,44 @@ test('of a service those are endpoints that are ready, or else those that still 
   for (const [endpoints, usable] of cases) {
     test.link.learn('10.96.0.1', 80, service(...endpoints));
     const expected = usable.map((last) => ({ ...peer, address: `10.1.0.${last}`, uid: `uid-${last}`, meshed: true }));
-    assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', endpoints: expected }]);
+    assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', protocol: 'detect', endpoints: expected }]);
   }
+});
+
+test('workers are told what a port speaks: as declared, opaque where the service or one of its pods says so, else to be detected', () => {
+  const test = new TestLink();
+  const protocolOf = (address: string, port: number, destination: Destination): unknown => {
+    test.link.learn(address, port, destination);
+    const [told] = test.newDestinations();
+    return told !== undefined && 'protocol' in told ? told.protocol : undefined;
+  };
+  const opaquePod = workload('db', { opaquePorts: [[8080, 8080]] });
+  const declared = (changed: Partial<ServiceFacts>, ...endpoints: Endpoint[]): Destination => {
+    const base = service(...endpoints);
+    return base.kind === 'service' ? { ...base, service: { ...base.service, ...changed } } : base;
+  };
+  const cases: [expected: string, address: string, port: number, destination: Destination][] = [
+    ['detect', '10.1.0.5', 8081, { kind: 'workload', workload: opaquePod }],
+    ['opaque', '10.1.0.5', 8080, { kind: 'workload', workload: opaquePod }],
+    ['detect', '10.96.0.1', 80, service(behind(workload('db')))],
+    ['opaque', '10.96.0.1', 80, service(behind(workload('db')), behind(opaquePod, { address: '10.1.0.6' }))],
+    ['detect', '10.96.0.1', 8080, service(behind(opaquePod, { port: 9090 }))], // its own port counts, not the service's
+    ['opaque', '10.96.0.1', 80, declared({ opaquePorts: [[80, 80]] }, behind(workload('db')))],
+    ['http1', '10.96.0.1', 80, declared({ appProtocol: 'http', opaquePorts: [[80, 80]] }, behind(opaquePod))],
+    ['http2', '10.96.0.1', 80, declared({ appProtocol: 'grpc' })],
+    ['opaque', '10.96.0.1', 80, declared({ appProtocol: 'tcp' })],
+    ['detect', '203.0.113.1', 80, { kind: 'external' }],
+    ['opaque', '203.0.113.1', 5432, { kind: 'external' }],
+  ];
+  for (const [expected, address, port, destination] of cases)
+    assert.equal(protocolOf(address, port, destination), expected, `${address} ${port}`);
 });
 
 test('an endpoint without a pod is no peer', () => {
   const test = new TestLink();
   test.link.learn('10.96.0.1', 80, service(behind(undefined)));
   const endpoints = [{ address: '10.1.0.5', port: 8080, meshed: false, identity: '', uid: '', localPod: 0 }];
-  assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', endpoints }]);
+  assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', protocol: 'detect', endpoints }]);
 });
 
 test('a pod that joins is reported, described, announced, and reached another way', () => {
@@ -316,7 +349,12 @@ test('a pod that leaves is announced no more, stays reachable as it is, and leav
     { address: '10.1.0.7', port: 80, meshed: false, identity: 'web.shop.mesh', uid: 'uid-web', localPod: 0 },
   ];
   assert.deepEqual(test.news(), [
-    { type: 'destination', address: '10.1.0.7', port: 80, destination: { kind: 'endpoints', endpoints } },
+    {
+      type: 'destination',
+      address: '10.1.0.7',
+      port: 80,
+      destination: { kind: 'endpoints', protocol: 'detect', endpoints },
+    },
   ]);
   assert.deepEqual(test.wanted.at(-1), []);
 });

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Destination } from '../../mesh/destination.ts';
-import { includesPort } from '../../mesh/opaque-ports.ts';
+import type { Destination, ServiceFacts } from '../../mesh/destination.ts';
+import { defaultOpaquePorts, includesPort } from '../../mesh/opaque-ports.ts';
+import { protocolOf } from '../../mesh/protocol.ts';
 import type { Endpoint } from '../../mesh/service.ts';
 import { addressKey } from '../../mesh/service.ts';
 import type { OwnWorkload, WorkloadFacts } from '../../mesh/workload.ts';
@@ -147,6 +148,7 @@ export class MeshLink {
       case 'workload':
         return {
           kind: 'endpoints',
+          protocol: protocolOf('', includesPort(destination.workload.opaquePorts, port)),
           endpoints: [this.#endpoint(address, port, destination.workload)],
           ...this.#changeOf(address, port),
         };
@@ -154,11 +156,14 @@ export class MeshLink {
         const endpoints = usable([...destination.endpoints.values()]);
         return {
           kind: 'endpoints',
+          protocol: protocolOf(destination.service.appProtocol, isOpaque(destination.service, port, endpoints)),
           endpoints: endpoints.map((one) => this.#endpoint(one.address, one.port, one.workload)),
         };
       }
-      default:
-        return { kind: destination.kind };
+      case 'external':
+        return { kind: 'external', protocol: protocolOf('', includesPort(defaultOpaquePorts, port)) };
+      case 'unknown':
+        return { kind: 'unknown' };
     }
   }
 
@@ -207,6 +212,14 @@ function isMeshed({ wanted, meshed, skippedPorts }: WorkloadFacts, port: number)
 function usable(endpoints: readonly Endpoint[]): readonly Endpoint[] {
   const ready = endpoints.filter((endpoint) => endpoint.ready);
   return ready.length > 0 ? ready : endpoints.filter((endpoint) => endpoint.serving);
+}
+
+/** A server that speaks first must not be kept waiting: one pod that says so is enough. */
+function isOpaque({ opaquePorts }: ServiceFacts, port: number, endpoints: readonly Endpoint[]): boolean {
+  return (
+    includesPort(opaquePorts, port) ||
+    endpoints.some((one) => one.workload !== undefined && includesPort(one.workload.opaquePorts, one.port))
+  );
 }
 
 function workloadsOf(destination: Destination): WorkloadFacts[] {

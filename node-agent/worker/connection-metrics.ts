@@ -13,6 +13,8 @@ export const protections = {
   sameNode: { tls: 'true', no_tls_reason: 'same_node' },
   plaintextFromOutside: { tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' },
   plaintextToOutside: { tls: 'no_identity', no_tls_reason: 'not_provided_by_service_discovery' },
+  /** The client is the app of the pod whose traffic it is. */
+  ownApp: { tls: 'no_identity', no_tls_reason: 'loopback' },
   /** The app's own TLS. */
   passthrough: { tls: 'opaque' },
 } as const;
@@ -124,7 +126,7 @@ export class ConnectionMetrics {
     const peerId = direction === 'inbound' ? 'client_id' : 'server_id';
     const labels = {
       ...labelsOf(direction, pod),
-      peer: direction === 'inbound' ? 'src' : 'dst',
+      peer: direction === 'inbound' || protection === 'ownApp' ? 'src' : 'dst',
       ...protections[protection],
       ...(peer !== 0 && { [peerId]: this.#engine.nameOf(peer) }),
     };

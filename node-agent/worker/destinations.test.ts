@@ -18,7 +18,7 @@ const peer: EndpointMessage = {
 };
 
 function message(address: string, port: number, endpoints: readonly EndpointMessage[]): DestinationMessage {
-  return { type: 'destination', address, port, destination: { kind: 'endpoints', endpoints } };
+  return { type: 'destination', address, port, destination: { kind: 'endpoints', protocol: 'opaque', endpoints } };
 }
 
 function newDestinations(): Destinations {
@@ -55,8 +55,13 @@ test('later news replace earlier ones, and what is forgotten is not known', () =
   const destinations = newDestinations();
   const address = parseAddress('fd00::1');
   destinations.set(message('fd00::1', 80, [peer]));
-  destinations.set({ type: 'destination', address: 'fd00::1', port: 80, destination: { kind: 'external' } });
-  assert.deepEqual(destinations.get(address, 80), { kind: 'external' });
+  destinations.set({
+    type: 'destination',
+    address: 'fd00::1',
+    port: 80,
+    destination: { kind: 'external', protocol: 'opaque' },
+  });
+  assert.deepEqual(destinations.get(address, 80), { kind: 'external', protocol: 'opaque' });
   destinations.forget('fd00:0:0::1', 80);
   assert.equal(destinations.get(address, 80), undefined);
 });

@@ -1,5 +1,6 @@
 import type { Address } from '../../mesh/address.ts';
 import { formatAddress, isIPv4, parseAddress } from '../../mesh/address.ts';
+import type { Protocol } from '../../mesh/protocol.ts';
 import type { DestinationMessage, EndpointMessage } from './messages.ts';
 
 /** One place where a connection can go to, with all that a decision needs of it at hand. */
@@ -18,9 +19,10 @@ export interface Endpoint {
 
 export type Destination =
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'external' }
+  | { readonly kind: 'external'; readonly protocol: Protocol }
   | {
       readonly kind: 'endpoints';
+      readonly protocol: Protocol;
       readonly endpoints: readonly Endpoint[];
       /** When it has begun or ceased to be meshed, or was to be (performance.now()); absent where that is long past. */
       readonly changedAt?: number;
@@ -49,6 +51,11 @@ export class Destinations {
     return this.#byKey.get(keyOf(address, port));
   }
 
+  /** As get(), by keyOf(). */
+  at(key: Key): Destination | undefined {
+    return this.#byKey.get(key);
+  }
+
   set({ address, port, destination }: DestinationMessage): Destination {
     const compiled = this.#compileDestination(destination);
     this.#byKey.set(keyOf(parseAddress(address), port), compiled);
@@ -61,11 +68,11 @@ export class Destinations {
 
   #compileDestination(destination: DestinationMessage['destination']): Destination {
     if (destination.kind !== 'endpoints') return destination;
-    const { changedMs } = destination;
+    const { protocol, changedMs } = destination;
     const endpoints = destination.endpoints.map((endpoint) => this.#compile(endpoint));
     return changedMs === undefined
-      ? { kind: 'endpoints', endpoints }
-      : { kind: 'endpoints', endpoints, changedAt: performance.now() - changedMs };
+      ? { kind: 'endpoints', protocol, endpoints }
+      : { kind: 'endpoints', protocol, endpoints, changedAt: performance.now() - changedMs };
   }
 
   #compile({ address, port, meshed, identity, uid, localPod }: EndpointMessage): Endpoint {

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { parseAddress } from '../../mesh/address.ts';
 import type { ProbeRequest, ProbeResult } from '../../native/engine.d.ts';
 import type { Endpoint, Key } from './destinations.ts';
+import { FusedConnections } from './fused-connections.ts';
 import type { FusedPath } from './fused-paths.ts';
 import { FusedPaths } from './fused-paths.ts';
 import type { WorkerPod } from './pods.ts';
@@ -23,6 +24,12 @@ class SetUp {
   readonly probes: [number: number, request: ProbeRequest][] = [];
   readonly settled: Key[] = [];
   readonly revoked: number[] = [];
+  readonly connections = new FusedConnections({
+    revoke: (connections) => {
+      this.revoked.push(...connections);
+      for (const connection of connections) this.connections.ended(connection);
+    },
+  });
   readonly #timers: TestContext['mock']['timers'];
 
   constructor(t: TestContext) {
@@ -33,10 +40,9 @@ class SetUp {
         probe: (number, request) => {
           this.probes.push([number, request]);
         },
-        revoke: (connections) => {
-          this.revoked.push(...connections);
-          for (const connection of connections) this.paths.ended(connection);
-        },
+      },
+      onBlocked: (path) => {
+        this.connections.revoke(path);
       },
       onSettled: (key) => {
         this.settled.push(key);
@@ -108,13 +114,13 @@ test('what fails is refused for a second, then tried anew', (t) => {
 test('a path with open connections is probed again and again, one without only when it was used', (t) => {
   const set = new SetUp(t);
   const path = set.verified();
-  set.paths.opened(7, path);
+  set.connections.opened(7, path);
   for (let round = 2; round < 6; round++) {
     set.pass(20.25);
     assert.equal(set.probes.length, round);
     set.answer('passed');
   }
-  set.paths.ended(7);
+  set.connections.ended(7);
   set.pass(20.25);
   assert.equal(set.probes.length, 5, 'nobody has asked for it since');
   assert.equal(set.find().state, 'unverified', 'it is forgotten');
@@ -123,12 +129,12 @@ test('a path with open connections is probed again and again, one without only w
 test('within 30 s of a policy of the network open connections end and new ones are refused', (t) => {
   const set = new SetUp(t);
   const path = set.verified();
-  for (const connection of [7, 8, 9]) set.paths.opened(connection, path);
-  set.paths.ended(8);
+  for (const connection of [7, 8, 9]) set.connections.opened(connection, path);
+  set.connections.ended(8);
   const other = set.find(server, 81);
   set.paths.verify(other);
   set.answer('passed');
-  set.paths.opened(10, other);
+  set.connections.opened(10, other);
   const began = set.now;
 
   set.pass(20.25);
@@ -147,7 +153,7 @@ test('within 30 s of a policy of the network open connections end and new ones a
 
 test('a probe that decides nothing ends nothing, and is repeated soon', (t) => {
   const set = new SetUp(t);
-  set.paths.opened(7, set.verified());
+  set.connections.opened(7, set.verified());
   set.pass(20.25);
   for (let round = 0; round < 5; round++) {
     assert.equal(set.probes.length, 2 + round);
@@ -164,7 +170,7 @@ test('paths of a pod that goes are forgotten, and who waits for them is told', (
   for (const gone of [source.id, server.id]) {
     const set = new SetUp(t);
     const open = set.verified();
-    set.paths.opened(7, open);
+    set.connections.opened(7, open);
     const waiting = set.find(server, 81);
     set.paths.verify(waiting);
     set.settled.length = 0;
@@ -173,7 +179,7 @@ test('paths of a pod that goes are forgotten, and who waits for them is told', (
     set.answer('failed');
     set.pass(60);
     assert.deepEqual([set.probes.length, set.revoked], [2, []]);
-    set.paths.ended(7);
+    set.connections.ended(7);
     assert.equal(set.find().state, 'unverified');
     t.mock.timers.reset();
   }
@@ -192,7 +198,7 @@ test('a port that is skipped meanwhile is probed no more: its server has nobody 
   const path = set.find(configured);
   set.paths.verify(path);
   set.answer('passed');
-  set.paths.opened(7, path);
+  set.connections.opened(7, path);
   configured.skippedPorts = [[80, 80]];
   set.pass(60);
   assert.deepEqual([set.probes.length, set.revoked], [1, []]);
@@ -201,7 +207,7 @@ test('a port that is skipped meanwhile is probed no more: its server has nobody 
 test('there is a bound to what is remembered and to how much is probed at once', (t) => {
   const set = new SetUp(t);
   for (let port = 1; port <= 4096; port++) {
-    set.paths.opened(port, set.find(server, port));
+    set.connections.opened(port, set.find(server, port));
     set.paths.verify(set.find(server, port));
     set.answer('passed');
   }

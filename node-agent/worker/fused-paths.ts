@@ -24,6 +24,8 @@ export class FusedPath {
   readonly key: Key;
   readonly source: WorkerPod;
   readonly destination: WorkerPod;
+  /** Made once, as every request that goes this way is given it. */
+  readonly way = { kind: 'fused', path: this } as const;
   endpoint: Endpoint;
   state: State = 'unverified';
   /** Of the probe under way; 0: none. */
@@ -32,6 +34,7 @@ export class FusedPath {
   /** When the next probe is due, or the failure forgotten. */
   dueAt = 0;
   used = true;
+  /** Connections and requests. */
   open = 0;
 
   constructor(key: Key, source: WorkerPod, destination: WorkerPod, endpoint: Endpoint) {
@@ -43,9 +46,11 @@ export class FusedPath {
 }
 
 export interface FusedPathsDependencies {
-  readonly engine: Pick<Engine, 'probe' | 'revoke'>;
+  readonly engine: Pick<Engine, 'probe'>;
   /** What waits for a path with this key can be decided on now. */
   readonly onSettled: (key: Key) => void;
+  /** Whatever is open on this path must end. */
+  readonly onBlocked: (path: FusedPath) => void;
   readonly now: () => number;
 }
 
@@ -57,8 +62,6 @@ export class FusedPaths {
   readonly #with: FusedPathsDependencies;
   readonly #bySource = new Map<number, Map<Key, FusedPath>>();
   readonly #byProbe = new Map<number, FusedPath>();
-  /** Open connections. */
-  readonly #byConnection = new Map<number, FusedPath>();
   #size = 0;
   #lastKey = 0;
   #lastProbe = 0;
@@ -86,19 +89,6 @@ export class FusedPaths {
   /** Its key is settled when the result is there. */
   verify(path: FusedPath): void {
     if (path.probe === 0) this.#startProbe(path);
-  }
-
-  opened(connection: number, path: FusedPath): void {
-    this.#byConnection.set(connection, path);
-    path.open++;
-  }
-
-  /** Any connection of the engine. */
-  ended(connection: number): void {
-    const path = this.#byConnection.get(connection);
-    if (path === undefined) return;
-    this.#byConnection.delete(connection);
-    path.open--;
   }
 
   probed(probe: number, result: ProbeResult): void {
@@ -180,13 +170,7 @@ export class FusedPaths {
     path.failures = 0;
     path.dueAt = this.#with.now() + blockedMs;
     this.#with.onSettled(path.key);
-    if (path.open > 0) this.#with.engine.revoke(this.#connectionsOf(path));
-  }
-
-  #connectionsOf(path: FusedPath): number[] {
-    const connections = [];
-    for (const [connection, other] of this.#byConnection) if (other === path) connections.push(connection);
-    return connections;
+    if (path.open > 0) this.#with.onBlocked(path);
   }
 
   /** Probes what is due and still used; forgets the rest. */

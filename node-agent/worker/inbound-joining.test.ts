@@ -13,7 +13,11 @@ const minute = 60_000;
 
 function source(meshed: boolean): Destination {
   const address = parseAddress('10.0.0.9');
-  return { kind: 'endpoints', endpoints: [{ address, port: 0, meshed, identity: 1, workload: 1, localPod: 0 }] };
+  return {
+    kind: 'endpoints',
+    protocol: 'opaque',
+    endpoints: [{ address, port: 0, meshed, identity: 1, workload: 1, localPod: 0 }],
+  };
 }
 
 const known = { from: source(true), announcedAt: 0 };

@@ -16,14 +16,18 @@ const now = 60_000;
 
 function sourceOf(meshed: boolean | undefined): Destination {
   const address = parseAddress('10.0.0.9');
-  return { kind: 'endpoints', endpoints: [{ address, port: 0, meshed, identity: 2, workload: 1, localPod: 0 }] };
+  return {
+    kind: 'endpoints',
+    protocol: 'opaque',
+    endpoints: [{ address, port: 0, meshed, identity: 2, workload: 1, localPod: 0 }],
+  };
 }
 
 const sources = {
   notAsked: undefined,
   unknown: { kind: 'unknown' },
-  external: { kind: 'external' },
-  nobody: { kind: 'endpoints', endpoints: [] },
+  external: { kind: 'external', protocol: 'opaque' },
+  nobody: { kind: 'endpoints', protocol: 'opaque', endpoints: [] },
   unmeshed: sourceOf(false),
   undecided: sourceOf(undefined),
   meshed: sourceOf(true),

@@ -27,7 +27,12 @@ exports.createEngine = (options) => {
     new Uint8Array(options.record, 32, 16).set([0,0,0,0,0,0,0,0,0,0,255,255,169,254,117,0]);
     options.onConnection();
   }, 50);
-  return { statistics: () => ({ connections: 0 }), stopAccepting: () => {}, close: () => clearInterval(alive) };
+  return {
+    statistics: () => ({ connections: 0 }),
+    defineHeaderEdits: () => 1,
+    stopAccepting: () => {},
+    close: () => clearInterval(alive),
+  };
 };`;
 
 function startWorker(t: TestContext): ChildProcess {

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 
+import type { Protocol } from '../../mesh/protocol.ts';
 import type { PortRange, Subnet } from '../../mesh/skips.ts';
 import type { CloseReason } from '../../native/engine.d.ts';
 
@@ -12,9 +13,10 @@ export interface DestinationMessage {
   readonly port: number;
   readonly destination:
     | { readonly kind: 'unknown' }
-    | { readonly kind: 'external' }
+    | { readonly kind: 'external'; readonly protocol: Protocol }
     | {
         readonly kind: 'endpoints';
+        readonly protocol: Protocol;
         readonly endpoints: readonly EndpointMessage[];
         /** Of a source that has begun or ceased to be meshed, or is to be: how long ago. Absent where that is long past. */
         readonly changedMs?: number;

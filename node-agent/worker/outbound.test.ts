@@ -14,12 +14,12 @@ function endpoint(last: number, meshed: boolean | undefined): Endpoint {
 test('what is not known is waited for, what is outside is dialled, what has no endpoint is refused', () => {
   assert.equal(decideOutbound(undefined), 'wait');
   assert.equal(decideOutbound({ kind: 'unknown' }), 'wait');
-  assert.equal(decideOutbound({ kind: 'external' }), 'direct');
-  assert.equal(decideOutbound({ kind: 'endpoints', endpoints: [] }), 'refuse');
+  assert.equal(decideOutbound({ kind: 'external', protocol: 'opaque' }), 'direct');
+  assert.equal(decideOutbound({ kind: 'endpoints', protocol: 'opaque', endpoints: [] }), 'refuse');
 });
 
 test('a peer of which nobody has said whether it is meshed is waited for', () => {
-  assert.equal(decideOutbound({ kind: 'endpoints', endpoints: [endpoint(1, undefined)] }), 'wait');
+  assert.equal(decideOutbound({ kind: 'endpoints', protocol: 'opaque', endpoints: [endpoint(1, undefined)] }), 'wait');
 });
 
 test('one of the endpoints is chosen, and whatever random says, none that is undecided', () => {
@@ -28,7 +28,7 @@ test('one of the endpoints is chosen, and whatever random says, none that is und
   fc.assert(
     fc.property(fc.array(meshed, { minLength: 1, maxLength: 250 }), random, (all, value) => {
       const endpoints = all.map((one, index) => endpoint(index, one));
-      const decision = decideOutbound({ kind: 'endpoints', endpoints }, () => value);
+      const decision = decideOutbound({ kind: 'endpoints', protocol: 'opaque', endpoints }, () => value);
       const chosen = endpoints[Math.floor(value * endpoints.length)];
       assert.equal(decision, chosen?.meshed === undefined ? 'wait' : chosen);
     }),
@@ -39,7 +39,7 @@ test('every endpoint gets its share', () => {
   const endpoints = [1, 2, 3, 4].map((last) => endpoint(last, true));
   const counts = new Map<unknown, number>();
   for (let count = 0; count < 4000; count++) {
-    const decision = decideOutbound({ kind: 'endpoints', endpoints });
+    const decision = decideOutbound({ kind: 'endpoints', protocol: 'opaque', endpoints });
     counts.set(decision, (counts.get(decision) ?? 0) + 1);
   }
   // 13 standard deviations wide

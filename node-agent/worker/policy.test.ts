@@ -99,7 +99,7 @@ test('inbound: the deadline of an earlier question does not end a later one', (t
   const node = new TestPolicy(t);
   node.connect({ ...inbound, detected: seen.plaintext });
   node.learnKind('10.0.0.9', 0, 'external');
-  node.policy.forget('10.0.0.9', 0);
+  node.ways.forget('10.0.0.9', 0);
   t.mock.timers.tick(900);
   assert.deepEqual(node.connect({ ...inbound, id: 2, detected: seen.plaintext }), held);
   node.resumed();
@@ -128,7 +128,7 @@ test('inbound: TLS for the mesh waits for the name of the pod, then for its cert
   assert.deepEqual(node.asked, []);
   Object.assign(node.pod, { identity, identityName });
   node.engine.askedFor = 'of a connection that came later';
-  node.policy.podDescribed(node.pod.id);
+  node.ways.podDescribed(node.pod.id);
   assert.deepEqual(node.resumed(), [[2, { action: 'refuse', alert: 112 }]]);
   node.setCredentials('db.shop.mesh');
   assert.deepEqual(node.resumed(), []);
@@ -146,8 +146,8 @@ test('credentials that are forgotten are shown to nobody', (t) => {
   node.setCredentials('db.shop.mesh');
   node.learn('10.96.0.1', 80, endpoint());
   assert.deepEqual(node.connect({ ...outbound, id: 1 }), tunnelled);
-  node.policy.forgetCredentials('web.shop.mesh');
-  node.policy.forgetCredentials('of.nobody');
+  node.ways.forgetCredentials('web.shop.mesh');
+  node.ways.forgetCredentials('of.nobody');
   assert.deepEqual([...node.engine.credentials], [node.engine.intern('db.shop.mesh')]);
   assert.deepEqual(node.connect({ ...outbound, id: 2 }), held);
   assert.deepEqual(node.connect({ ...inbound, id: 3, detected: seen.tls }, 'web.shop.mesh'), held);
@@ -236,7 +236,7 @@ test('outbound: a pod that nobody has described waits for its name and its certi
   node.learn('10.96.0.1', 80, endpoint());
   assert.deepEqual(node.connect(outbound), held);
   node.pod.identity = identity;
-  node.policy.podDescribed(node.pod.id);
+  node.ways.podDescribed(node.pod.id);
   assert.deepEqual(node.resumed(), []);
   node.setCredentials();
   assert.deepEqual(node.resumed(), [[1, tunnelled]]);
@@ -314,7 +314,7 @@ test("a peer's stream reaches the app, unless its claims are false", (t) => {
   ];
   for (const [connection, expected, reason] of rows) {
     const node = new TestPolicy(t);
-    assert.deepEqual(node.connect(connection), expected, reason);
+    assert.deepEqual(node.connectBytes(connection), expected, reason);
     assert.deepEqual(node.refused(), reason === '' ? {} : { [reason]: 1 });
     assert.equal(node.count('tcp_open_total', { direction: 'inbound', tls: 'true' }), reason === '' ? 1 : 0);
     assert.deepEqual(node.proofs, []);
@@ -324,7 +324,7 @@ test("a peer's stream reaches the app, unless its claims are false", (t) => {
 test("a peer's own mutual TLS reaches the app, guarded as all the rest", (t) => {
   const node = new TestPolicy(t);
   const connection = { ...inbound, origin: 2, detected: seen.tls };
-  assert.deepEqual(node.connect(connection), toApp);
+  assert.deepEqual(node.connectBytes(connection), toApp);
   assert.equal(node.count('tcp_open_total', { direction: 'inbound', tls: 'true' }), 1);
   assert.deepEqual(node.connect({ ...connection, id: 2, remote: ['169.254.116.1', 40000] }), refused);
   assert.deepEqual(node.refused(), { guard: 1 });
@@ -448,9 +448,9 @@ test('whatever happens, each connection is decided once and each that was opened
           );
         else if (one.kind === 'tell-kind')
           node.learnKind(`10.96.0.${one.destination}`, 80, one.outside ? 'external' : 'unknown');
-        else if (one.kind === 'forget') node.policy.forget(`10.96.0.${one.destination}`, 80);
+        else if (one.kind === 'forget') node.ways.forget(`10.96.0.${one.destination}`, 80);
         else if (one.kind === 'credentials') node.setCredentials();
-        else if (one.kind === 'no-credentials') node.policy.forgetCredentials('web.shop.mesh');
+        else if (one.kind === 'no-credentials') node.ways.forgetCredentials('web.shop.mesh');
         else if (one.kind === 'probed') node.answerProbes(one.passed ? 'passed' : 'failed');
         else if (one.kind === 'tick') t.mock.timers.tick(one.ms);
         else if (alive.size > 0) end([...alive.keys()][one.which % alive.size] ?? 0);

@@ -1,25 +1,30 @@
 import type { Address } from '../../mesh/address.ts';
-import { formatAddress, parseAddress } from '../../mesh/address.ts';
-import type { Engine, ProbeResult } from '../../native/engine.d.ts';
+import { formatAddress } from '../../mesh/address.ts';
+import { includesPort } from '../../mesh/opaque-ports.ts';
+import type { Protocol } from '../../mesh/protocol.ts';
+import type { Engine } from '../../native/engine.d.ts';
 import type { ConnectionMetrics, Protection, Refusal } from './connection-metrics.ts';
 import type { ConnectionRecord, Deadlines } from './connection-record.ts';
 import { actions, origins } from './connection-record.ts';
 import { directionOf, guard } from './decide.ts';
-import type { Endpoint, Key } from './destinations.ts';
-import { Destinations, keyOf } from './destinations.ts';
-import { FusedPaths } from './fused-paths.ts';
+import type { Destination, Endpoint, Key } from './destinations.ts';
+import { FusedConnections } from './fused-connections.ts';
+import type { FusedPath } from './fused-paths.ts';
+import type { Carriage } from './http/carriage.ts';
+import { carriageOf } from './http/carriage.ts';
+import type { HttpPolicy } from './http/http-policy.ts';
 import type { InboundConnection } from './inbound.ts';
 import { decideInbound, detections, refuseClaim } from './inbound.ts';
-import type { CredentialsMessage, DestinationMessage, Direction, WorkerOptions } from './messages.ts';
+import type { Direction, WorkerOptions } from './messages.ts';
 import { decideOutbound } from './outbound.ts';
-import type { WorkerPod, WorkerPods } from './pods.ts';
-import { isCaptured } from './pods.ts';
+import type { WorkerPod } from './pods.ts';
 import type { ProofReports } from './proof-reports.ts';
-import type { WaitingConnection } from './waiting-connections.ts';
-import { WaitingConnections } from './waiting-connections.ts';
+import { ShownConnection } from './shown-connection.ts';
+import { Waiting } from './waiting.ts';
+import type { Missing, Ways } from './ways.ts';
+import { missingDescription, resolveTimeoutMs } from './ways.ts';
 
-/** How long a connection waits for what only main can tell; then it is refused. */
-const resolveTimeoutMs = 3000;
+/** Plaintext of strangers is allowed, so a directory that does not answer must not keep them out for long. */
 const sourceTimeoutMs = 1000;
 /** As Linkerd's: whoever says nothing for so long waits for the server to speak. */
 const detectTimeoutMs = 10_000;
@@ -35,43 +40,32 @@ export interface PolicyDependencies {
   readonly record: ConnectionRecord;
   readonly proofs: ProofReports;
   readonly metrics: ConnectionMetrics;
-  readonly pods: Pick<WorkerPods, 'get'>;
-  readonly resolve: (address: string, port: number) => void;
-  readonly onRefusedCredentials: (identity: string, reason: string) => void;
+  readonly ways: Ways;
+  readonly http: Pick<HttpPolicy, 'connectionOpened' | 'connectionEnded'>;
 }
 
-/** What has to be known before a connection can be decided on. */
-interface Missing {
-  readonly key: Key;
-  /** Asks for it; absent where it comes unasked. */
-  readonly ask?: () => void;
+/** A connection that the engine holds until main has answered. */
+interface WaitingConnection extends InboundConnection {
+  readonly pod: WorkerPod;
+  readonly direction: Direction;
 }
 
 /** Decides on every connection: reads it from the record, writes the decision there. What main has not told yet is waited for. */
 export class Policy {
   readonly #with: PolicyDependencies;
-  readonly #destinations: Destinations;
-  readonly #waiting = new WaitingConnections();
+  readonly #waiting = new Waiting<WaitingConnection>();
   /** Of sources that main has been asked about. */
   readonly #deadlines = new Map<Key, NodeJS.Timeout>();
-  readonly #credentials = new Set<number>();
-  readonly #fused: FusedPaths;
+  readonly #fused: FusedConnections;
   readonly #inbound: Deadlines;
   readonly #outbound: Deadlines;
   readonly #shown: InboundConnection;
 
   constructor(dependencies: PolicyDependencies) {
     this.#with = dependencies;
-    this.#shown = new ShownConnection(dependencies.record, dependencies.engine);
-    const { engine, options } = dependencies;
-    this.#destinations = new Destinations((name) => engine.intern(name));
-    this.#fused = new FusedPaths({
-      engine,
-      onSettled: (key) => {
-        this.#retry(key);
-      },
-      now: () => performance.now(),
-    });
+    const { engine, options, record } = dependencies;
+    this.#shown = new ShownConnection(record, engine);
+    this.#fused = new FusedConnections(engine);
     this.#inbound = { connectTimeoutMs: options.inboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
     this.#outbound = { connectTimeoutMs: options.outboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
   }
@@ -95,68 +89,34 @@ export class Policy {
       return;
     }
     if (record.origin === origins.tls) {
-      this.#relayToApp(this.#shown, pod, 'mutualTls');
+      this.#carryToApp(this.#shown, pod, 'mutualTls', detectTimeoutMs);
       return;
     }
     const missing = this.#tryToDecide(this.#shown, direction, pod);
     if (missing !== undefined) this.#hold(missing, direction, pod);
   }
 
-  learn(message: DestinationMessage): void {
-    const key = keyOf(parseAddress(message.address), message.port);
+  /** Connections that wait for this can be decided on. */
+  settled(key: Key): void {
     this.#endDeadline(key);
-    this.#destinations.set(message);
     this.#retry(key);
   }
 
-  forget(address: string, port: number): void {
-    this.#destinations.forget(address, port);
-  }
-
-  /** What the engine cannot use changes nothing: the credentials before it stay in force. */
-  setCredentials(message: CredentialsMessage): void {
-    const { engine, onRefusedCredentials } = this.#with;
-    const number = engine.intern(message.identity);
-    try {
-      engine.setCredentials(number, message);
-    } catch (error) {
-      onRefusedCredentials(message.identity, error instanceof Error ? error.message : String(error));
-      return;
-    }
-    this.#credentials.add(number);
-    this.#retry(credentialsKey(number));
-  }
-
-  forgetCredentials(identity: string): void {
-    const { engine } = this.#with;
-    const number = engine.intern(identity);
-    if (this.#credentials.delete(number)) engine.forgetCredentials(number);
-  }
-
-  /** Main has told who the pod is. */
-  podDescribed(pod: number): void {
-    this.#retry(podKey(pod));
-  }
-
-  podReleased(pod: number): void {
-    this.#fused.forgetPod(pod);
-  }
-
-  probed(probe: number, result: ProbeResult): void {
-    this.#fused.probed(probe, result);
+  /** The network does not let connections pass there any more. */
+  blocked(path: FusedPath): void {
+    this.#fused.revoke(path);
   }
 
   /** The connection has ended; it may have been held. */
   ended(id: number): void {
     const held = this.#waiting.forget(id);
     if (held !== undefined) this.#with.metrics.refused(held.direction, held.pod, 'unresolved');
-    this.#fused.ended(id);
+    this.#forget(id);
   }
 
   /** No more connections come. */
   close(): void {
     for (const key of [...this.#deadlines.keys()]) this.#endDeadline(key);
-    this.#fused.close();
   }
 
   /** A stream of a peer's tunnel: the peer says where it comes from and goes to. */
@@ -166,7 +126,8 @@ export class Policy {
       (record.isAstray ? 'destination' : undefined) ??
       refuseClaim(record, pod) ??
       (guard(record, 'inbound', pod) && 'guard');
-    if (fault === undefined) this.#relayToApp(this.#shown, pod, 'mutualTls');
+    // The peer has looked at the first bytes, if any come: they come along.
+    if (fault === undefined) this.#carryToApp(this.#shown, pod, 'mutualTls', briefDetectTimeoutMs);
     else this.#refuse('inbound', pod, fault);
   }
 
@@ -189,7 +150,7 @@ export class Policy {
         // The same answer would come again at once, and for ever; what changes comes unasked.
         if (this.#waiting.add(connection, missing.key) === 'first' && missing.key !== key) missing.ask?.();
       } else if (!engine.resume(connection.id)) {
-        this.#fused.ended(connection.id);
+        this.#forget(connection.id);
         this.#with.metrics.cameTooLate(connection.id);
       }
     }
@@ -201,11 +162,24 @@ export class Policy {
   }
 
   #decideOutbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
+    const { record, ways } = this.#with;
     const { id, localAddress, localPort } = connection;
-    const decision = decideOutbound(this.#destinations.get(localAddress, localPort));
+    const destination = ways.destinations.get(localAddress, localPort);
+    const carriage = outboundCarriage(destination, connection.detected);
+    switch (carriage) {
+      case undefined:
+        return ways.missing(localAddress, localPort);
+      case 'detect':
+        record.detect(detectTimeoutMs);
+        return undefined;
+      case 'http':
+        this.#serveHttp(connection, 'outbound', pod, 'ownApp');
+        return undefined;
+    }
+    const decision = decideOutbound(destination);
     switch (decision) {
       case 'wait':
-        return this.#missing(localAddress, localPort);
+        return ways.missing(localAddress, localPort);
       case 'refuse':
         this.#refuse('outbound', pod, 'no-endpoint');
         return undefined;
@@ -217,49 +191,24 @@ export class Policy {
   }
 
   #send(endpoint: Endpoint, id: number, pod: WorkerPod): Missing | undefined {
-    if (endpoint.meshed !== true) {
-      this.#relayOut(id, endpoint, pod);
-      return undefined;
-    }
-    if (endpoint.localPod !== 0) return this.#sendOnNode(endpoint, id, pod);
-    const missing = this.#missingCredentials(pod);
-    if (missing === undefined) this.#tunnel(id, endpoint, pod);
-    return missing;
-  }
-
-  /** To a pod of this node: straight to its app where the network lets it be reached, which a probe tells. */
-  #sendOnNode(endpoint: Endpoint, id: number, pod: WorkerPod): Missing | undefined {
-    const { options, pods } = this.#with;
-    const { localPod } = endpoint;
-    if (localPod === pod.id) {
-      this.#relayToPod(id, endpoint, pod); // no network lies between
-      return undefined;
-    }
-    const server = pods.get(localPod);
-    if (server === undefined || server.identity === 0) return { key: podKey(localPod) };
-    if (!isCaptured(endpoint, pod, server)) {
-      this.#relayOut(id, endpoint, pod);
-      return undefined;
-    }
-    const missing = this.#missingCredentials(pod);
-    if (missing !== undefined) return missing;
-    const path = options.sameNodeMtls ? undefined : this.#fused.find(pod, server, endpoint);
-    switch (path?.state) {
-      case undefined:
+    const way = this.#with.ways.find(endpoint, pod);
+    switch (way.kind) {
+      case 'missing':
+        return way.missing;
+      case 'out':
+        this.#relayOut(id, endpoint, pod);
+        return undefined;
+      case 'app':
+        this.#relayToPod(id, endpoint, pod);
+        return undefined;
+      case 'tunnel':
         this.#tunnel(id, endpoint, pod);
         return undefined;
-      case 'unverified':
-        return {
-          key: path.key,
-          ask: () => {
-            this.#fused.verify(path);
-          },
-        };
-      case 'blocked':
+      case 'forbidden':
         this.#refuse('outbound', pod, 'network-policy');
         return undefined;
-      case 'verified':
-        this.#fused.opened(id, path);
+      case 'fused':
+        this.#fused.opened(id, way.path);
         this.#relayToPod(id, endpoint, pod);
         return undefined;
     }
@@ -283,36 +232,31 @@ export class Policy {
     metrics.opened(id, 'outbound', pod, 'mutualTls', endpoint.identity);
   }
 
-  #missingCredentials(pod: WorkerPod): Missing | undefined {
-    if (pod.identity === 0) return { key: podKey(pod.id) };
-    return this.#credentials.has(pod.identity) ? undefined : { key: credentialsKey(pod.identity) };
-  }
-
   #decideInbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
-    const { record, options } = this.#with;
+    const { record, options, ways } = this.#with;
     const { remoteAddress } = connection;
-    const source = this.#destinations.get(remoteAddress, 0);
+    const source = ways.destinations.get(remoteAddress, 0);
     switch (decideInbound(connection, pod, source, performance.now(), options.identitySuffix)) {
       case 'wait':
         return this.#missingSource(remoteAddress);
       case 'wait-identity':
-        return { key: podKey(pod.id) };
+        return missingDescription(pod.id);
       case 'detect':
         record.detect(detectTimeoutMs);
         break;
       case 'detect-briefly':
         record.detect(briefDetectTimeoutMs);
         break;
-      case 'terminate':
-        if (!this.#credentials.has(pod.identity)) return { key: credentialsKey(pod.identity) };
+      case 'terminate': {
+        const missing = ways.missingCredentials(pod);
+        if (missing !== undefined) return missing;
         record.acceptTls(pod.identity);
         break;
+      }
       case 'relay':
-        this.#relayToApp(
-          connection,
-          pod,
-          connection.detected === detections.tls ? 'passthrough' : 'plaintextFromOutside',
-        );
+        if (connection.detected === detections.tls) this.#relayToApp(connection, pod, 'passthrough');
+        else if (isHttp(connection, pod)) this.#serveHttp(connection, 'inbound', pod, 'plaintextFromOutside');
+        else this.#relayToApp(connection, pod, 'plaintextFromOutside');
         break;
       case 'downgrade':
         this.#refuse('inbound', pod, 'downgrade');
@@ -321,6 +265,28 @@ export class Policy {
         this.#refuse('inbound', pod, 'wrong-name', unrecognizedName);
     }
     return undefined;
+  }
+
+  /** What came by mutual TLS: its first bytes have to be looked at inside of that. */
+  #carryToApp(connection: InboundConnection, pod: WorkerPod, protection: Protection, timeoutMs: number): void {
+    const isNew = connection.detected === detections.nothing || connection.detected === detections.tls;
+    const detected = isNew ? detections.nothing : connection.detected;
+    switch (carriageOf(protocolAt(pod, connection.localPort), detected)) {
+      case 'detect':
+        this.#with.record.detect(timeoutMs);
+        break;
+      case 'http':
+        this.#serveHttp(connection, 'inbound', pod, protection);
+        break;
+      case 'bytes':
+        this.#relayToApp(connection, pod, protection);
+    }
+  }
+
+  #serveHttp(connection: InboundConnection, direction: Direction, pod: WorkerPod, protection: Protection): void {
+    const { record, http, metrics, options } = this.#with;
+    record.http(http.connectionOpened(connection, direction, pod), options.idleTimeoutMs);
+    metrics.opened(connection.id, direction, pod, protection, direction === 'inbound' ? connection.peerName : 0);
   }
 
   #relayToApp(
@@ -338,46 +304,48 @@ export class Policy {
     this.#with.metrics.refused(direction, pod, reason);
   }
 
-  /** Plaintext of strangers is allowed, so a directory that does not answer must not keep them out. */
   #missingSource(address: Address): Missing {
-    const key = keyOf(address, 0);
+    const { ways } = this.#with;
+    const { key, ask } = ways.missing(address, 0);
     const text = formatAddress(address);
     const giveUp = (): void => {
       this.#endDeadline(key);
       if (this.#waiting.has(key))
-        this.learn({ type: 'destination', address: text, port: 0, destination: { kind: 'unknown' } });
+        ways.learn({ type: 'destination', address: text, port: 0, destination: { kind: 'unknown' } });
     };
     return {
       key,
       ask: () => {
         this.#endDeadline(key);
         this.#deadlines.set(key, setTimeout(giveUp, sourceTimeoutMs));
-        this.#with.resolve(text, 0);
+        ask?.();
       },
     };
+  }
+
+  #forget(connection: number): void {
+    this.#fused.ended(connection);
+    this.#with.http.connectionEnded(connection);
   }
 
   #endDeadline(key: Key): void {
     clearTimeout(this.#deadlines.get(key));
     this.#deadlines.delete(key);
   }
-
-  #missing(address: Address, port: number): Missing {
-    return {
-      key: keyOf(address, port),
-      ask: () => {
-        this.#with.resolve(formatAddress(address), port);
-      },
-    };
-  }
 }
 
-function podKey(pod: number): Key {
-  return `pod ${pod}`;
+/** Undefined while it is not known where the connection goes. */
+function outboundCarriage(destination: Destination | undefined, detected: number): Carriage | undefined {
+  if (destination === undefined || destination.kind === 'unknown') return undefined;
+  return carriageOf(destination.protocol, detected);
 }
 
-function credentialsKey(identity: number): Key {
-  return `credentials ${identity}`;
+function isHttp({ localPort, detected }: InboundConnection, pod: WorkerPod): boolean {
+  return carriageOf(protocolAt(pod, localPort), detected) === 'http';
+}
+
+function protocolAt(pod: WorkerPod, port: number): Protocol {
+  return includesPort(pod.opaquePorts, port) ? 'opaque' : 'detect';
 }
 
 /** The record shows the next connection when this one's turn comes. */
@@ -395,40 +363,4 @@ function snapshot(shown: InboundConnection, direction: Direction, pod: WorkerPod
     remoteAddress: remoteAddress.slice(),
     remotePort,
   };
-}
-
-/** The connection in the record, with what only the engine tells of it. */
-class ShownConnection implements InboundConnection {
-  readonly #record: ConnectionRecord;
-  readonly #engine: Engine;
-
-  constructor(record: ConnectionRecord, engine: Engine) {
-    this.#record = record;
-    this.#engine = engine;
-  }
-
-  get id(): number {
-    return this.#record.id;
-  }
-  get localAddress(): Address {
-    return this.#record.localAddress;
-  }
-  get localPort(): number {
-    return this.#record.localPort;
-  }
-  get remoteAddress(): Address {
-    return this.#record.remoteAddress;
-  }
-  get remotePort(): number {
-    return this.#record.remotePort;
-  }
-  get peerName(): number {
-    return this.#record.peerName;
-  }
-  get detected(): number {
-    return this.#record.detected;
-  }
-  get askedFor(): string {
-    return this.#record.detected === detections.tls ? this.#engine.serverName() : '';
-  }
 }

@@ -70,7 +70,7 @@ class SetUp {
           type: 'destination',
           address,
           port,
-          destination: { kind: 'endpoints', endpoints: [{ ...endpoint, port }] },
+          destination: { kind: 'endpoints', protocol: 'opaque', endpoints: [{ ...endpoint, port }] },
         });
       }
     }
@@ -177,7 +177,7 @@ test('a pod that nobody has described yet is waited for, as it may skip the port
     type: 'destination',
     address: '10.0.0.9',
     port: 80,
-    destination: { kind: 'endpoints', endpoints: [{ ...endpoint, address: '10.0.0.9' }] },
+    destination: { kind: 'endpoints', protocol: 'opaque', endpoints: [{ ...endpoint, address: '10.0.0.9' }] },
   });
   assert.equal(set.connect('10.0.0.9').decision[0], actions.hold);
   assert.equal(set.engine.probes.size, 0);
@@ -209,7 +209,7 @@ test('a pod that dials itself is not probed, as no network lies between, and has
       type: 'destination',
       address: '10.96.0.1',
       port: 80,
-      destination: { kind: 'endpoints', endpoints: [service] },
+      destination: { kind: 'endpoints', protocol: 'opaque', endpoints: [service] },
     });
     assert.equal(set.connect('10.96.0.1').decision[0], actions.relayToApp);
     assert.equal(set.engine.probes.size, 0);
@@ -233,6 +233,7 @@ test('when the server is released, who waits for the probe is decided on anew', 
     port: 80,
     destination: {
       kind: 'endpoints',
+      protocol: 'opaque',
       endpoints: [{ address: addresses[1], port: 80, meshed: false, identity: names[1], uid: 'y', localPod: 0 }],
     },
   });

@@ -1,4 +1,11 @@
-import type { Engine, EngineOptions, EngineStatistics, ProbeRequest } from '../../native/engine.d.ts';
+import type {
+  Engine,
+  EngineOptions,
+  EngineStatistics,
+  HeaderEdits,
+  ProbeRequest,
+  SyntheticResponse,
+} from '../../native/engine.d.ts';
 import type { TestConnection, TestOutcome } from './test-connection.ts';
 import { writeConnection, writeOutcome } from './test-connection.ts';
 
@@ -18,6 +25,15 @@ export class FakeEngine implements Engine {
   /** By number. */
   readonly probes = new Map<number, ProbeRequest>();
   readonly revoked: number[] = [];
+  /** What is known of the request that is shown. */
+  request: { method?: string; path?: string; authority?: string; headers?: Readonly<Record<string, string>> } = {};
+  readonly headerEdits = new Map<number, HeaderEdits>();
+  readonly responses = new Map<number, SyntheticResponse>();
+  readonly resumedRequests: number[] = [];
+  readonly revokedUpstreams: number[] = [];
+  /** Requests that have ended without anybody having been told yet. */
+  readonly endedRequests = new Set<number>();
+  #lastDefined = 0;
   readonly options: EngineOptions;
 
   constructor(engineOptions: EngineOptions) {
@@ -71,11 +87,44 @@ export class FakeEngine implements Engine {
     return this.askedFor;
   }
   resume(connection: number): boolean {
-    this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 14)]);
+    this.resumed.push([connection, ...new Uint32Array(this.options.record, 96, 16)]);
     return true;
   }
   revoke(connections: readonly number[]): void {
     this.revoked.push(...connections);
+  }
+  requestMethod(): string {
+    return this.request.method ?? 'GET';
+  }
+  requestPath(): string {
+    return this.request.path ?? '/';
+  }
+  requestAuthority(): string {
+    return this.request.authority ?? '';
+  }
+  requestHeader(name: string): string | undefined {
+    return this.request.headers?.[name];
+  }
+  defineHeaderEdits(edits: HeaderEdits): number {
+    this.headerEdits.set(++this.#lastDefined, edits);
+    return this.#lastDefined;
+  }
+  releaseHeaderEdits(edits: number): void {
+    this.headerEdits.delete(edits);
+  }
+  defineResponse(response: SyntheticResponse): number {
+    this.responses.set(++this.#lastDefined, response);
+    return this.#lastDefined;
+  }
+  releaseResponse(response: number): void {
+    this.responses.delete(response);
+  }
+  resumeRequest(exchange: number): boolean {
+    this.resumedRequests.push(exchange);
+    return !this.endedRequests.has(exchange);
+  }
+  revokeRequests(upstreamContext: number): void {
+    this.revokedUpstreams.push(upstreamContext);
   }
   probe(probe: number, request: ProbeRequest): void {
     this.probes.set(probe, request);

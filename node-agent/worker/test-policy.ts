@@ -1,19 +1,27 @@
 import type { TestContext } from 'node:test';
 
 import { formatAddress } from '../../mesh/address.ts';
+import type { Protocol } from '../../mesh/protocol.ts';
 import type { ProbeResult } from '../../native/engine.d.ts';
 import { parseSeriesKey } from '../metrics/families.ts';
 import { readSeries, seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { ConnectionMetrics } from './connection-metrics.ts';
 import { ConnectionRecord, actions } from './connection-record.ts';
 import { directionOf } from './decide.ts';
-import type { DestinationMessage, EndpointMessage, WorkerOptions } from './messages.ts';
+import { detections } from './inbound.ts';
+import type { EndpointMessage, WorkerOptions } from './messages.ts';
 import type { WorkerPod } from './pods.ts';
+import type { HttpMetrics } from './http/metrics-sink.ts';
+import { uncounted } from './http/metrics-sink.ts';
+import { HttpPolicy } from './http/http-policy.ts';
+import type { RequestPolicy } from './http/request-policies.ts';
+import { RequestRecord } from './http/request-record.ts';
 import { Policy } from './policy.ts';
 import { ProofReports } from './proof-reports.ts';
 import type { TestConnection, TestOutcome } from './test-connection.ts';
 import { testPod } from './test-connection.ts';
 import { FakeEngine } from './test-engine.ts';
+import { Ways } from './ways.ts';
 
 export const testOptions: WorkerOptions = {
   slot: 0,
@@ -38,16 +46,20 @@ export type TestDecision =
   | { action: 'detect' | 'hold' }
   | { action: 'acceptTls'; credentials: string }
   | { action: 'relayOut'; to: string }
+  | { action: 'http' }
   | { action: 'relayToApp'; to: string; appPod: number }
   | { action: 'tunnel'; to: string; credentials: string; expectedName: string; workload: number };
 
 /** A policy with all that it needs but a real engine; shop/web is its only pod. */
 export class TestPolicy {
   readonly record = new ConnectionRecord();
+  readonly requestRecord = new RequestRecord();
   readonly memory = new ArrayBuffer(seriesMemoryBytes);
   readonly asked: string[] = [];
   readonly proofs: unknown[] = [];
   readonly engine: FakeEngine;
+  readonly ways: Ways;
+  readonly http: HttpPolicy;
   readonly policy: Policy;
   readonly pod: WorkerPod;
   /** Other pods of the node, by id. */
@@ -55,7 +67,11 @@ export class TestPolicy {
   readonly #metrics: ConnectionMetrics;
 
   /** @param t closes it; undefined: the caller does */
-  constructor(t: Pick<TestContext, 'after'> | undefined, options: Partial<WorkerOptions> = {}) {
+  constructor(
+    t: Pick<TestContext, 'after'> | undefined,
+    options: Partial<WorkerOptions> = {},
+    http: { readonly policies?: readonly RequestPolicy[]; readonly metrics?: HttpMetrics } = {},
+  ) {
     const nothing = (): void => undefined;
     this.engine = new FakeEngine({
       brokerPath: '',
@@ -64,6 +80,7 @@ export class TestPolicy {
       pipes: 0,
       pipeBytes: 0,
       record: this.record.buffer,
+      requestRecord: this.requestRecord.buffer,
       onListener: nothing,
       onListenerGone: nothing,
       onConnection: () => {
@@ -73,32 +90,72 @@ export class TestPolicy {
         this.policy.ended(this.record.id);
         this.#metrics.ended(this.record, directionOf(this.record, this.pod), this.pod);
       },
+      onRequest: () => {
+        this.http.decide();
+      },
+      onFailure: () => {
+        this.http.failed();
+      },
+      onResponse: () => {
+        this.http.ended();
+      },
       onDrain: nothing,
       onBrokerLost: nothing,
       onProbe: (probe, result) => {
-        this.policy.probed(probe, result);
+        this.ways.probed(probe, result);
       },
     });
     this.pod = testPod({ identity: this.engine.intern('web.shop.mesh'), announcedAt: -Infinity });
     this.neighbours.set(4, testPod({ id: 4, name: 'db', identity: this.engine.intern('db.shop.mesh') }));
     this.#metrics = new ConnectionMetrics(this.memory, this.engine);
+    const { engine } = this;
+    const everything = { ...testOptions, ...options };
+    this.ways = new Ways({
+      options: everything,
+      engine,
+      pods: { get: (id) => (id === this.pod.id ? this.pod : this.neighbours.get(id)) },
+      resolve: (address, port) => this.asked.push(`${address} ${port}`),
+      onSettled: (key) => {
+        this.policy.settled(key);
+        this.http.settled(key);
+      },
+      onBlocked: (path) => {
+        this.policy.blocked(path);
+        this.http.blocked(path);
+      },
+      onRefusedCredentials: () => undefined,
+    });
+    const { ways, requestRecord: record } = this;
+    this.http = new HttpPolicy({ options: everything, engine, ways, record, metrics: uncounted, ...http });
     this.policy = new Policy({
-      options: { ...testOptions, ...options },
-      engine: this.engine,
+      options: everything,
+      engine,
+      ways,
+      http: this.http,
       record: this.record,
       proofs: new ProofReports((message) => this.proofs.push(message)),
       metrics: this.#metrics,
-      pods: { get: (id) => (id === this.pod.id ? this.pod : this.neighbours.get(id)) },
-      resolve: (address, port) => this.asked.push(`${address} ${port}`),
-      onRefusedCredentials: () => undefined,
     });
-    t?.after(() => this.policy.close());
+    t?.after(() => this.close());
+  }
+
+  close(): void {
+    this.ways.close();
+    this.policy.close();
   }
 
   connect(connection: TestConnection, askedFor = ''): TestDecision {
     this.engine.askedFor = askedFor;
     this.engine.connect(connection);
-    return this.#read([...new Uint32Array(this.record.buffer, 96, 14)]);
+    return this.#read([...new Uint32Array(this.record.buffer, 96, 16)]);
+  }
+
+  /** As connect(), of a client that speaks no protocol that anybody knows. */
+  connectBytes(connection: TestConnection, askedFor = ''): TestDecision {
+    const decision = this.connect(connection, askedFor);
+    return decision.action === 'detect'
+      ? this.connect({ ...connection, detected: detections.plaintext }, askedFor)
+      : decision;
   }
 
   /** As connect(), where the network lets pods of this node reach each other: a connection that waits for that goes on. */
@@ -111,7 +168,7 @@ export class TestPolicy {
   answerProbes(result: ProbeResult): void {
     for (const probe of this.engine.probes.keys()) {
       this.engine.probes.delete(probe);
-      this.policy.probed(probe, result);
+      this.ways.probed(probe, result);
     }
   }
 
@@ -131,17 +188,22 @@ export class TestPolicy {
   }
 
   learn(address: string, port: number, ...endpoints: EndpointMessage[]): void {
-    this.policy.learn({ type: 'destination', address, port, destination: { kind: 'endpoints', endpoints } });
+    this.learnProtocol('opaque', address, port, ...endpoints);
+  }
+
+  learnProtocol(protocol: Protocol, address: string, port: number, ...endpoints: EndpointMessage[]): void {
+    const destination = { kind: 'endpoints', protocol, endpoints } as const;
+    this.ways.learn({ type: 'destination', address, port, destination });
   }
 
   learnKind(address: string, port: number, kind: 'unknown' | 'external'): void {
-    const message: DestinationMessage = { type: 'destination', address, port, destination: { kind } };
-    this.policy.learn(message);
+    const destination = kind === 'unknown' ? { kind } : { kind, protocol: 'opaque' as const };
+    this.ways.learn({ type: 'destination', address, port, destination });
   }
 
   setCredentials(identity = 'web.shop.mesh'): void {
     const none = new Uint8Array();
-    this.policy.setCredentials({ type: 'credentials', identity, certificates: [], privateKey: none, trustAnchors: [] });
+    this.ways.setCredentials({ type: 'credentials', identity, certificates: [], privateKey: none, trustAnchors: [] });
   }
 
   /** Sum over the series that have these labels. */
@@ -184,6 +246,8 @@ export class TestPolicy {
         return { action: 'detect' };
       case actions.hold:
         return { action: 'hold' };
+      case actions.http:
+        return { action: 'http' };
       case actions.acceptTls:
         return { action: 'acceptTls', credentials: name(132) };
       case actions.tunnel:

@@ -5,6 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { parseAddress } from '../../mesh/address.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
+import { actions } from './connection-record.ts';
+import { detections } from './inbound.ts';
 import type { ConnectionReport, DestinationMessage, MessageToMain, WorkerOptions } from './messages.ts';
 import { readMessageToMain } from './messages.ts';
 import type { TestConnection } from './test-connection.ts';
@@ -84,7 +86,7 @@ const plainPeer: DestinationMessage = {
   type: 'destination',
   address: '10.0.0.8',
   port: 443,
-  destination: { kind: 'external' },
+  destination: { kind: 'external', protocol: 'opaque' },
 };
 
 test('connections are relayed with the deadlines of their direction', (t) => {
@@ -193,12 +195,16 @@ test("a released pod is not drained before the last of a tunnel's streams, nor w
   engine.connect({ ...inbound, id: 1 });
   engine.connect({ ...inbound, id: 1, detected: 3 }); // the same, after its first bytes
   engine.end({ ...inbound, id: 1, origin: 1, detected: 3 }, { reason: 'tunnel' });
-  for (const id of [2, 3]) assert.equal(engine.connect({ ...stream, id })[0], 1);
+  const open = (id: number): void => {
+    assert.equal(engine.connect({ ...stream, id })[0], actions.detect);
+    assert.equal(engine.connect({ ...stream, id, detected: detections.plaintext })[0], actions.relayToApp);
+  };
+  for (const id of [2, 3]) open(id);
   engine.end({ ...stream, id: 2 }, { reason: 'finished' });
   worker.receive({ type: 'pod-released', pod: 1 });
   t.mock.timers.tick(1000);
   assert.deepEqual(sent, []);
-  assert.equal(engine.connect({ ...stream, id: 4 })[0], 1);
+  open(4);
   engine.end({ ...stream, id: 3 }, { reason: 'finished' });
   assert.deepEqual(sent, []);
   engine.end({ ...stream, id: 4 }, { reason: 'finished' });
@@ -281,7 +287,7 @@ test('what main still tells a worker that is done is nothing to it', { timeout: 
   await exited;
   const ports = { opaquePorts: [], skippedPorts: [], skippedClients: [] };
   worker.receive({ type: 'pod', pod: 2, namespace: 'shop', name: 'db', identity: 'db.shop', ...ports });
-  worker.receive({ ...plainPeer, destination: { kind: 'endpoints', endpoints: [endpoint()] } });
+  worker.receive({ ...plainPeer, destination: { kind: 'endpoints', protocol: 'opaque', endpoints: [endpoint()] } });
 });
 
 const report = {

@@ -3,11 +3,16 @@ import { ConnectionLog } from './connection-log.ts';
 import { ConnectionMetrics } from './connection-metrics.ts';
 import { ConnectionRecord, origins } from './connection-record.ts';
 import { Drain } from './drain.ts';
+import { HttpPolicy } from './http/http-policy.ts';
+import { uncounted } from './http/metrics-sink.ts';
+import { RequestRecord } from './http/request-record.ts';
+import { detections } from './inbound.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
 import { Policy } from './policy.ts';
 import { directionOf } from './decide.ts';
 import { WorkerPods } from './pods.ts';
 import { ProofReports } from './proof-reports.ts';
+import { Ways } from './ways.ts';
 
 export interface WorkerDependencies {
   readonly options: WorkerOptions;
@@ -25,9 +30,12 @@ const releaseGraceMs = 1000;
 export class Worker {
   readonly #with: WorkerDependencies;
   readonly #record = new ConnectionRecord();
+  readonly #requestRecord = new RequestRecord();
   readonly #pods = new WorkerPods(() => performance.now());
   readonly #engine: Engine;
+  readonly #ways: Ways;
   readonly #policy: Policy;
+  readonly #http: HttpPolicy;
   readonly #metrics: ConnectionMetrics;
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
@@ -46,6 +54,7 @@ export class Worker {
       pipes: options.pipes,
       pipeBytes: options.pipeBytes,
       record: this.#record.buffer,
+      requestRecord: this.#requestRecord.buffer,
       onListener: (pod, port, ipv4, ipv6) => {
         this.#pods.listen(pod, port, ipv4, ipv6);
       },
@@ -58,8 +67,17 @@ export class Worker {
       onClose: () => {
         this.#onClose();
       },
+      onRequest: () => {
+        this.#http.decide();
+      },
+      onFailure: () => {
+        this.#http.failed();
+      },
+      onResponse: () => {
+        this.#http.ended();
+      },
       onProbe: (probe, result) => {
-        this.#policy.probed(probe, result);
+        this.#ways.probed(probe, result);
       },
       onDrain: (graceMs) => {
         this.drain(graceMs);
@@ -70,18 +88,35 @@ export class Worker {
     });
     this.#engine = engine;
     this.#metrics = new ConnectionMetrics(dependencies.metricsMemory, engine);
+    this.#ways = new Ways({
+      options,
+      engine,
+      pods: this.#pods,
+      resolve: (address, port) => void send({ type: 'resolve', address, port }),
+      onSettled: (key) => {
+        this.#policy.settled(key);
+        this.#http.settled(key);
+      },
+      onBlocked: (path) => {
+        this.#policy.blocked(path);
+        this.#http.blocked(path);
+      },
+      onRefusedCredentials: (identity, reason) => void send({ type: 'credentials-refused', identity, reason }),
+    });
+    const ways = this.#ways;
+    this.#http = new HttpPolicy({ options, engine, ways, record: this.#requestRecord, metrics: uncounted });
     this.#policy = new Policy({
       options,
       engine,
+      ways,
+      http: this.#http,
       metrics: this.#metrics,
       record: this.#record,
       proofs: this.#proofs,
-      pods: this.#pods,
-      resolve: (address, port) => void send({ type: 'resolve', address, port }),
-      onRefusedCredentials: (identity, reason) => void send({ type: 'credentials-refused', identity, reason }),
     });
     this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
       this.#closed = true;
+      this.#ways.close();
       this.#policy.close();
       engine.close();
       void this.#exit();
@@ -96,7 +131,7 @@ export class Worker {
         const number = identity === '' ? 0 : this.#engine.intern(identity);
         const description = { namespace, name, opaquePorts, skippedPorts, skippedClients };
         this.#pods.describe(pod, { ...description, identityName: identity, identity: number });
-        if (number !== 0) this.#policy.podDescribed(pod);
+        if (number !== 0) this.#ways.podDescribed(pod);
         break;
       }
       case 'announced':
@@ -104,7 +139,7 @@ export class Worker {
         break;
       case 'pod-released':
         this.#proofs.forget(message.pod);
-        this.#policy.podReleased(message.pod);
+        this.#ways.podReleased(message.pod);
         this.#engine.retireTunnels(message.pod);
         setTimeout(() => {
           if (this.#pods.get(message.pod) === undefined) this.#tellDrained(message.pod);
@@ -112,16 +147,16 @@ export class Worker {
         }, releaseGraceMs);
         break;
       case 'destination':
-        this.#policy.learn(message);
+        this.#ways.learn(message);
         break;
       case 'forget-destination':
-        this.#policy.forget(message.address, message.port);
+        this.#ways.forget(message.address, message.port);
         break;
       case 'credentials':
-        this.#policy.setCredentials(message);
+        this.#ways.setCredentials(message);
         break;
       case 'forget-credentials':
-        this.#policy.forgetCredentials(message.identity);
+        this.#ways.forgetCredentials(message.identity);
         break;
       case 'ticket-keys':
         this.#engine.setTicketKeys(message.keys);
@@ -151,8 +186,7 @@ export class Worker {
       record.refuse();
       return;
     }
-    // Whatever else is shown again has been counted; a stream of a tunnel shows what was detected of the tunnel.
-    if (record.detected === 0 || record.origin === origins.tunnel) pod.connections++;
+    if (isShownFirst(record)) pod.connections++;
     this.#policy.decide(pod);
   }
 
@@ -172,7 +206,7 @@ export class Worker {
     const pod = this.#pods.get(id);
     if (pod === undefined) return;
     pod.released = true;
-    this.#policy.podReleased(id);
+    this.#ways.podReleased(id);
     this.#tellIfDrained(id);
   }
 
@@ -184,4 +218,10 @@ export class Worker {
   #tellDrained(pod: number): void {
     void this.#with.send({ type: 'pod-drained', pod });
   }
+}
+
+/** What is shown again has been counted. A stream of a tunnel shows what was detected of the tunnel before anything of its own is. */
+function isShownFirst({ origin, detected }: ConnectionRecord): boolean {
+  if (origin === origins.tunnel) return detected === detections.nothing || detected === detections.tls;
+  return origin === origins.captured && detected === detections.nothing;
 }

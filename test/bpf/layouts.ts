@@ -101,7 +101,7 @@ export class RecordLayout {
   assertAddresses(record: { readonly buffer: ArrayBuffer }): number {
     assert.equal(record.buffer.byteLength, this.size);
     const isAddress = (entry: [string, unknown]): entry is [string, Uint8Array] => entry[1] instanceof Uint8Array;
-    const addresses = Object.entries(record).filter(isAddress);
+    const addresses = Object.entries<unknown>({ ...record }).filter(isAddress);
     for (const [name, address] of addresses) {
       const { offset, size } = this.placeOf(name);
       assert.deepEqual([address.byteOffset, address.byteLength], [offset, size], name);

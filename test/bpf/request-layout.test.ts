@@ -61,38 +61,36 @@ function usedRecord(): RequestRecord {
 
 const destination = { address: parseAddress('10.0.0.5'), port: 80, identity: 7, workload: 8, localPod: 9 };
 
-const decisions: Readonly<Record<string, [decide: (record: RequestRecord) => void, expected: Record<string, unknown>]>> =
-  {
-    'out of the pod': [
-      (record) => record.forward(actions.relayOut, destination.address, 80, deadlines, edits),
-      { ...forwarded, via: recordConstants.actions['relayOut'], appPod: 0, expectedName: 0, newUpstreamContext: 0 },
-    ],
-    'to the app of another pod': [
-      (record) => record.forwardToPod(destination, deadlines, edits),
-      { ...forwarded, via: recordConstants.actions['relayToApp'], appPod: 9, expectedName: 7, newUpstreamContext: 0 },
-    ],
-    'by a tunnel': [
-      (record) => {
-        record.forwardByTunnel(destination, 3, deadlines, edits);
-        record.tag(4);
-      },
-      {
-        ...forwarded,
-        via: recordConstants.actions['tunnel'],
-        appPod: 0,
-        credentials: 3,
-        expectedName: 7,
-        workload: 8,
-        newUpstreamContext: 4,
-      },
-    ],
-    'with a response': [
-      (record) => record.respond(12),
-      { action: requestConstants.actions['respond'], response: 12 },
-    ],
-    'to wait': [(record) => record.hold(250), { action: requestConstants.actions['hold'], connectTimeoutMs: 250 }],
-    'to end it': [(record) => record.reset(), { action: requestConstants.actions['reset'] }],
-  };
+const decisions: Readonly<
+  Record<string, [decide: (record: RequestRecord) => void, expected: Record<string, unknown>]>
+> = {
+  'out of the pod': [
+    (record) => record.forward(actions.relayOut, destination.address, 80, deadlines, edits),
+    { ...forwarded, via: recordConstants.actions['relayOut'], appPod: 0, expectedName: 0, newUpstreamContext: 0 },
+  ],
+  'to the app of another pod': [
+    (record) => record.forwardToPod(destination, deadlines, edits),
+    { ...forwarded, via: recordConstants.actions['relayToApp'], appPod: 9, expectedName: 7, newUpstreamContext: 0 },
+  ],
+  'by a tunnel': [
+    (record) => {
+      record.forwardByTunnel(destination, 3, deadlines, edits);
+      record.tag(4);
+    },
+    {
+      ...forwarded,
+      via: recordConstants.actions['tunnel'],
+      appPod: 0,
+      credentials: 3,
+      expectedName: 7,
+      workload: 8,
+      newUpstreamContext: 4,
+    },
+  ],
+  'with a response': [(record) => record.respond(12), { action: requestConstants.actions['respond'], response: 12 }],
+  'to wait': [(record) => record.hold(250), { action: requestConstants.actions['hold'], connectTimeoutMs: 250 }],
+  'to end it': [(record) => record.reset(), { action: requestConstants.actions['reset'] }],
+};
 
 for (const [name, [decide, expected]] of Object.entries(decisions)) {
   test(`a decision is written where the compiler has it: ${name}`, () => {

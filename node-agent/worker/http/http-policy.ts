@@ -1,0 +1,248 @@
+import { formatAddress } from '../../../mesh/address.ts';
+import { addressKey } from '../../../mesh/service.ts';
+import type { Engine } from '../../../native/engine.d.ts';
+import { actions } from '../connection-record.ts';
+import type { Endpoint, Key } from '../destinations.ts';
+import type { FusedPath } from '../fused-paths.ts';
+import type { Direction, WorkerOptions } from '../messages.ts';
+import { decideOutbound } from '../outbound.ts';
+import type { WorkerPod } from '../pods.ts';
+import { Waiting } from '../waiting.ts';
+import type { Missing, Ways } from '../ways.ts';
+import { resolveTimeoutMs } from '../ways.ts';
+import type { Failure } from './failures.ts';
+import { failFast, failureOf, forbiddenByNetwork, tooManyWait } from './failures.ts';
+import { MeshHeaders } from './mesh-headers.ts';
+import type { HttpMetrics } from './metrics-sink.ts';
+import type { HttpConnection } from './request-context.ts';
+import { RequestContext, RequestContexts } from './request-context.ts';
+import type { RequestPlan, RequestPolicy } from './request-policies.ts';
+import { ShownRequest, requestPolicies } from './request-policies.ts';
+import type { ExchangeEdits, RequestDeadlines, RequestRecord } from './request-record.ts';
+import { FailureResponses } from './responses.ts';
+import type { Upstream } from './upstreams.ts';
+import { Upstreams } from './upstreams.ts';
+
+export interface HttpPolicyDependencies {
+  readonly options: Pick<WorkerOptions, 'outboundConnectTimeoutMs' | 'inboundConnectTimeoutMs' | 'idleTimeoutMs'>;
+  readonly engine: Engine;
+  readonly record: RequestRecord;
+  readonly ways: Ways;
+  readonly metrics: HttpMetrics;
+  /** Others than those of request-policies.ts, for tests. */
+  readonly policies?: readonly RequestPolicy[];
+}
+
+interface WaitingRequest {
+  /** Of its exchange. */
+  readonly id: number;
+  readonly context: RequestContext;
+  readonly plan: RequestPlan;
+}
+
+/** Decides on every request: reads it from the record, writes the decision there. What main has not told yet is waited for. */
+export class HttpPolicy {
+  readonly #with: HttpPolicyDependencies;
+  readonly #contexts = new RequestContexts();
+  readonly #upstreams = new Upstreams();
+  readonly #waiting = new Waiting<WaitingRequest>();
+  readonly #headers: MeshHeaders;
+  readonly #failures: FailureResponses;
+  readonly #policies: readonly RequestPolicy[];
+  readonly #deadlines: Readonly<Record<Direction, RequestDeadlines>>;
+  /** Of the request that is decided on at the moment. */
+  readonly #plan: RequestPlan;
+  #request: ShownRequest | undefined;
+  /** Where the request that was decided on last goes. */
+  #chosen: Upstream | undefined;
+
+  constructor(dependencies: HttpPolicyDependencies) {
+    this.#with = dependencies;
+    const { engine, options, policies } = dependencies;
+    this.#headers = new MeshHeaders(engine);
+    this.#failures = new FailureResponses(engine);
+    this.#policies = policies ?? requestPolicies;
+    const rest = { responseTimeoutMs: 0, requestTimeoutMs: 0, idleTimeoutMs: options.idleTimeoutMs };
+    this.#deadlines = {
+      inbound: { connectTimeoutMs: options.inboundConnectTimeoutMs, ...rest },
+      outbound: { connectTimeoutMs: options.outboundConnectTimeoutMs, ...rest },
+    };
+    this.#plan = { deadlines: this.#deadlines.outbound };
+  }
+
+  /** @returns the number under which the engine shows requests of this connection */
+  connectionOpened(connection: HttpConnection, direction: Direction, pod: WorkerPod): number {
+    return this.#contexts.add(new RequestContext(connection, direction, pod));
+  }
+
+  /** Any connection of the engine; its requests have ended. */
+  connectionEnded(id: number): void {
+    const named = this.#contexts.remove(id)?.named;
+    if (named !== undefined) this.#headers.release(named);
+  }
+
+  /** On the request in the record. */
+  decide(): void {
+    const { record, metrics } = this.#with;
+    const context = this.#contexts.get(record.httpContext);
+    if (context === undefined) {
+      record.reset();
+      return;
+    }
+    metrics.requested(context, record);
+    const plan = this.#plan;
+    plan.deadlines = this.#deadlines[context.direction];
+    const request = this.#show(context);
+    for (const policy of this.#policies) {
+      const answer = policy(request, plan);
+      if (answer === undefined) continue;
+      record.respond(answer.number);
+      return;
+    }
+    const missing = this.#forward(context, plan);
+    if (missing !== undefined) this.#hold(context, plan, missing);
+  }
+
+  /** The request in the record has no response. */
+  failed(): void {
+    const { record } = this.#with;
+    const context = this.#contexts.get(record.httpContext);
+    this.#waiting.forget(record.exchange);
+    if (context === undefined) record.reset();
+    else this.#fail(context, failureOf(record.ending, record.detail), this.#upstreams.get(record.upstreamContext));
+  }
+
+  /** The exchange in the record has ended. */
+  ended(): void {
+    const { record, metrics } = this.#with;
+    this.#waiting.forget(record.exchange);
+    const upstream = this.#upstreams.get(record.upstreamContext);
+    const context = this.#contexts.get(record.httpContext);
+    const wasReadable = record.version !== 0;
+    if (context !== undefined && wasReadable) metrics.responded(context, record, upstream);
+    if (upstream !== undefined) this.#upstreams.closed(upstream);
+  }
+
+  /** Requests that wait for this can be decided on. */
+  settled(key: Key): void {
+    const { engine } = this.#with;
+    for (const request of this.#waiting.take(key)) {
+      const missing = this.#forward(request.context, request.plan);
+      if (missing !== undefined) {
+        // The same answer would come again at once, and for ever; what changes comes unasked.
+        if (this.#waiting.add(request, missing.key) === 'first' && missing.key !== key) missing.ask?.();
+      } else if (!engine.resumeRequest(request.id)) {
+        if (this.#chosen !== undefined) this.#upstreams.closed(this.#chosen);
+      }
+    }
+  }
+
+  /** The network does not let requests pass there any more. */
+  blocked(path: FusedPath): void {
+    for (const number of this.#upstreams.numbersOf(path)) this.#with.engine.revokeRequests(number);
+  }
+
+  #show(context: RequestContext): ShownRequest {
+    this.#request ??= new ShownRequest(this.#with.record, this.#with.engine, context);
+    this.#request.context = context;
+    return this.#request;
+  }
+
+  #hold(context: RequestContext, plan: RequestPlan, missing: Missing): void {
+    const { record } = this.#with;
+    const place = this.#waiting.add({ id: record.exchange, context, plan: { ...plan } }, missing.key);
+    if (place === undefined) {
+      this.#fail(context, tooManyWait);
+      return;
+    }
+    if (place === 'first') missing.ask?.();
+    record.hold(resolveTimeoutMs);
+  }
+
+  /** Writes into the record where the request goes, or tells what is missing. */
+  #forward(context: RequestContext, plan: RequestPlan): Missing | undefined {
+    this.#chosen = undefined;
+    if (context.direction === 'inbound') {
+      this.#forwardTo(actions.relayToApp, context, plan, this.#editsToApp(context));
+      return undefined;
+    }
+    const { ways } = this.#with;
+    const decision = decideOutbound(ways.destinations.at(context.key));
+    switch (decision) {
+      case 'wait':
+        return ways.missing(context.address, context.port);
+      case 'refuse':
+        this.#fail(context, failFast);
+        return undefined;
+      case 'direct':
+        this.#forwardTo(actions.relayOut, context, plan, this.#headers.anonymous);
+        return undefined;
+    }
+    return this.#send(decision, context, plan);
+  }
+
+  #send(endpoint: Endpoint, context: RequestContext, { deadlines }: RequestPlan): Missing | undefined {
+    const { record, ways } = this.#with;
+    const { pod } = context;
+    const way = ways.find(endpoint, pod);
+    switch (way.kind) {
+      case 'missing':
+        return way.missing;
+      case 'forbidden':
+        this.#fail(context, forbiddenByNetwork);
+        return undefined;
+      case 'out':
+        record.forward(actions.relayOut, endpoint.address, endpoint.port, deadlines, this.#headers.anonymous);
+        this.#opened(this.#upstreams.find(endpoint, 'plaintextToOutside'));
+        return undefined;
+      case 'tunnel':
+        record.forwardByTunnel(endpoint, pod.identity, deadlines, this.#headers.anonymous);
+        this.#opened(this.#upstreams.find(endpoint, 'mutualTls'));
+        return undefined;
+      case 'app':
+        record.forwardToPod(endpoint, deadlines, this.#editsToApp(context));
+        this.#opened(this.#upstreams.find(endpoint, 'sameNode'));
+        return undefined;
+      case 'fused':
+        record.forwardToPod(endpoint, deadlines, this.#editsToApp(context));
+        this.#opened(this.#upstreams.findFused(way.path, endpoint));
+        return undefined;
+    }
+  }
+
+  /** To what the client dialled. */
+  #forwardTo(
+    via: typeof actions.relayToApp | typeof actions.relayOut,
+    { address, port }: RequestContext,
+    { deadlines }: RequestPlan,
+    edits: ExchangeEdits,
+  ): void {
+    this.#with.record.forward(via, address, port, deadlines, edits);
+  }
+
+  #opened(upstream: Upstream): void {
+    this.#chosen = upstream;
+    this.#with.record.tag(this.#upstreams.opened(upstream));
+  }
+
+  #editsToApp(context: RequestContext): ExchangeEdits {
+    if (context.named === undefined && context.client !== 0) context.named = this.#headers.acquire(context.client);
+    return context.named ?? this.#headers.anonymous;
+  }
+
+  #fail(context: RequestContext, failure: Failure, upstream?: Upstream): void {
+    // Who is none of the mesh is not told what goes on in it.
+    const isTold = context.direction === 'outbound' || context.peer !== 0;
+    const where = isTold ? placeOf(context, upstream) : undefined;
+    this.#with.record.respond(this.#failures.get(failure, where).number);
+  }
+}
+
+/** As Linkerd names it. */
+function placeOf({ direction, address, port }: RequestContext, upstream: Upstream | undefined): string {
+  const dialled = addressKey(formatAddress(address), port);
+  if (direction === 'inbound') return `server: ${dialled}`;
+  if (upstream === undefined) return `logical service ${dialled}`;
+  const { endpoint } = upstream;
+  return `logical service ${dialled}: endpoint ${addressKey(formatAddress(endpoint.address), endpoint.port)}`;
+}
