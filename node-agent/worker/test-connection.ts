@@ -33,6 +33,8 @@ export interface TestConnection {
   readonly origin?: number;
   readonly detected?: number;
   readonly serverName?: number;
+  /** Whom the peer has proven to be. */
+  readonly peerName?: number;
   /** Of the TCP connection that a stream came by. */
   readonly peer?: string;
 }
@@ -48,6 +50,7 @@ export function writeConnection(buffer: ArrayBuffer, connection: TestConnection)
   bytes.set(parseAddress(local[0]), 32);
   bytes.set(parseAddress(remote[0]), 48);
   bytes.set(parseAddress(peer), 64);
+  view.setUint32(80, connection.peerName ?? 0, true);
 }
 
 export interface TestOutcome {

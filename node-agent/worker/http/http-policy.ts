@@ -49,7 +49,7 @@ export class HttpPolicy {
   readonly #headers: MeshHeaders;
   readonly #failures: FailureResponses;
   readonly #policies: readonly RequestPolicy[];
-  readonly #deadlines: Readonly<Record<Direction, RequestDeadlines>>;
+  readonly #deadlines: RequestDeadlines;
   /** Of the request that is decided on at the moment. */
   readonly #plan: RequestPlan;
   #request: ShownRequest | undefined;
@@ -62,12 +62,8 @@ export class HttpPolicy {
     this.#headers = new MeshHeaders(engine);
     this.#failures = new FailureResponses(engine);
     this.#policies = policies ?? requestPolicies;
-    const rest = { responseTimeoutMs: 0, requestTimeoutMs: 0, idleTimeoutMs: options.idleTimeoutMs };
-    this.#deadlines = {
-      inbound: { connectTimeoutMs: options.inboundConnectTimeoutMs, ...rest },
-      outbound: { connectTimeoutMs: options.outboundConnectTimeoutMs, ...rest },
-    };
-    this.#plan = { deadlines: this.#deadlines.outbound };
+    this.#deadlines = { responseTimeoutMs: 0, requestTimeoutMs: 0, idleTimeoutMs: options.idleTimeoutMs };
+    this.#plan = { deadlines: this.#deadlines };
   }
 
   /** @returns the number under which the engine shows requests of this connection */
@@ -91,7 +87,7 @@ export class HttpPolicy {
     }
     metrics.requested(context, record);
     const plan = this.#plan;
-    plan.deadlines = this.#deadlines[context.direction];
+    plan.deadlines = this.#deadlines;
     const request = this.#show(context);
     for (const policy of this.#policies) {
       const answer = policy(request, plan);
@@ -162,27 +158,30 @@ export class HttpPolicy {
   /** Writes into the record where the request goes, or tells what is missing. */
   #forward(context: RequestContext, plan: RequestPlan): Missing | undefined {
     this.#chosen = undefined;
+    const { record, options, ways } = this.#with;
+    const { address, port } = context;
     if (context.direction === 'inbound') {
-      this.#forwardTo(actions.relayToApp, context, plan, this.#editsToApp(context));
+      record.forward(actions.relayToApp, address, port, this.#editsToApp(context));
+      record.limit(options.inboundConnectTimeoutMs, plan.deadlines);
       return undefined;
     }
-    const { ways } = this.#with;
     const decision = decideOutbound(ways.destinations.at(context.key));
     switch (decision) {
       case 'wait':
-        return ways.missing(context.address, context.port);
+        return ways.missing(address, port);
       case 'refuse':
         this.#fail(context, failFast);
         return undefined;
       case 'direct':
-        this.#forwardTo(actions.relayOut, context, plan, this.#headers.anonymous);
+        record.forward(actions.relayOut, address, port, this.#headers.anonymous);
+        record.limit(options.outboundConnectTimeoutMs, plan.deadlines);
         return undefined;
     }
     return this.#send(decision, context, plan);
   }
 
-  #send(endpoint: Endpoint, context: RequestContext, { deadlines }: RequestPlan): Missing | undefined {
-    const { record, ways } = this.#with;
+  #send(endpoint: Endpoint, context: RequestContext, plan: RequestPlan): Missing | undefined {
+    const { record, options, ways } = this.#with;
     const { pod } = context;
     const way = ways.find(endpoint, pod);
     switch (way.kind) {
@@ -192,36 +191,27 @@ export class HttpPolicy {
         this.#fail(context, forbiddenByNetwork);
         return undefined;
       case 'out':
-        record.forward(actions.relayOut, endpoint.address, endpoint.port, deadlines, this.#headers.anonymous);
-        this.#opened(this.#upstreams.find(endpoint, 'plaintextToOutside'));
+        record.forward(actions.relayOut, endpoint.address, endpoint.port, this.#headers.anonymous);
+        this.#choose(this.#upstreams.find(endpoint, 'plaintextToOutside'), options.outboundConnectTimeoutMs, plan);
         return undefined;
       case 'tunnel':
-        record.forwardByTunnel(endpoint, pod.identity, deadlines, this.#headers.anonymous);
-        this.#opened(this.#upstreams.find(endpoint, 'mutualTls'));
+        record.forwardByTunnel(endpoint, pod.identity, this.#headers.anonymous);
+        this.#choose(this.#upstreams.find(endpoint, 'mutualTls'), options.outboundConnectTimeoutMs, plan);
         return undefined;
       case 'app':
-        record.forwardToPod(endpoint, deadlines, this.#editsToApp(context));
-        this.#opened(this.#upstreams.find(endpoint, 'sameNode'));
+        record.forwardToPod(endpoint, this.#editsToApp(context));
+        this.#choose(this.#upstreams.find(endpoint, 'sameNode'), options.inboundConnectTimeoutMs, plan);
         return undefined;
       case 'fused':
-        record.forwardToPod(endpoint, deadlines, this.#editsToApp(context));
-        this.#opened(this.#upstreams.findFused(way.path, endpoint));
+        record.forwardToPod(endpoint, this.#editsToApp(context));
+        this.#choose(this.#upstreams.findFused(way.path, endpoint), options.inboundConnectTimeoutMs, plan);
         return undefined;
     }
   }
 
-  /** To what the client dialled. */
-  #forwardTo(
-    via: typeof actions.relayToApp | typeof actions.relayOut,
-    { address, port }: RequestContext,
-    { deadlines }: RequestPlan,
-    edits: ExchangeEdits,
-  ): void {
-    this.#with.record.forward(via, address, port, deadlines, edits);
-  }
-
-  #opened(upstream: Upstream): void {
+  #choose(upstream: Upstream, connectTimeoutMs: number, { deadlines }: RequestPlan): void {
     this.#chosen = upstream;
+    this.#with.record.limit(connectTimeoutMs, deadlines);
     this.#with.record.tag(this.#upstreams.opened(upstream));
   }
 

@@ -14,7 +14,7 @@ export type RequestPolicy = (request: ShownRequest, plan: RequestPlan) => Define
 /** The order counts: the first answer is given. */
 export const requestPolicies: readonly RequestPolicy[] = [];
 
-/** How a request will be carried; begins with what holds for all. */
+/** How a request will be carried. It begins with what holds for all; a policy replaces what it wants otherwise. */
 export interface RequestPlan {
   deadlines: RequestDeadlines;
 }

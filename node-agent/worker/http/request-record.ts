@@ -39,7 +39,6 @@ export const requestEndings: readonly RequestEnding[] = [
 
 /** 0: none. */
 export interface RequestDeadlines {
-  readonly connectTimeoutMs: number;
   /** Until the head of the response. */
   readonly responseTimeoutMs: number;
   /** Of the whole exchange. */
@@ -148,32 +147,34 @@ export class RequestRecord {
     via: typeof actions.relayToApp | typeof actions.relayOut,
     address: Address,
     port: number,
-    deadlines: RequestDeadlines,
     edits: ExchangeEdits,
   ): void {
-    this.#forward(via, address, port, deadlines, edits);
+    this.#forward(via, address, port, edits);
     this.#words[words.appPod] = 0;
     this.#words[words.expectedName] = 0;
   }
 
   /** To the app of another pod of this node. */
-  forwardToPod(endpoint: LocalEndpoint, deadlines: RequestDeadlines, edits: ExchangeEdits): void {
-    this.#forward(actions.relayToApp, endpoint.address, endpoint.port, deadlines, edits);
+  forwardToPod(endpoint: LocalEndpoint, edits: ExchangeEdits): void {
+    this.#forward(actions.relayToApp, endpoint.address, endpoint.port, edits);
     this.#words[words.appPod] = endpoint.localPod;
     this.#words[words.expectedName] = endpoint.identity;
   }
 
-  forwardByTunnel(
-    endpoint: TunnelEndpoint,
-    credentials: number,
-    deadlines: RequestDeadlines,
-    edits: ExchangeEdits,
-  ): void {
-    this.#forward(actions.tunnel, endpoint.address, endpoint.port, deadlines, edits);
+  forwardByTunnel(endpoint: TunnelEndpoint, credentials: number, edits: ExchangeEdits): void {
+    this.#forward(actions.tunnel, endpoint.address, endpoint.port, edits);
     this.#words[words.appPod] = 0;
     this.#words[words.credentials] = credentials;
     this.#words[words.expectedName] = endpoint.identity;
     this.#words[words.workload] = endpoint.workload;
+  }
+
+  /** Belongs to every decision to forward. */
+  limit(connectTimeoutMs: number, deadlines: RequestDeadlines): void {
+    this.#words[words.connectTimeoutMs] = connectTimeoutMs;
+    this.#words[words.responseTimeoutMs] = deadlines.responseTimeoutMs;
+    this.#words[words.requestTimeoutMs] = deadlines.requestTimeoutMs;
+    this.#words[words.idleTimeoutMs] = deadlines.idleTimeoutMs;
   }
 
   /** Given back in every later call on this exchange; of a decision to forward. */
@@ -216,22 +217,12 @@ export class RequestRecord {
     return this.#floats[24] ?? 0;
   }
 
-  #forward(
-    via: number,
-    address: Address,
-    port: number,
-    deadlines: RequestDeadlines,
-    { requestEdits, responseEdits }: ExchangeEdits,
-  ): void {
+  #forward(via: number, address: Address, port: number, { requestEdits, responseEdits }: ExchangeEdits): void {
     this.#words[words.action] = requestActions.forward;
     this.#words[words.via] = via;
     this.#words[words.destinationPort] = port;
     this.destinationAddress.set(address);
     this.#words[words.upstreamProtocol] = 0;
-    this.#words[words.connectTimeoutMs] = deadlines.connectTimeoutMs;
-    this.#words[words.responseTimeoutMs] = deadlines.responseTimeoutMs;
-    this.#words[words.requestTimeoutMs] = deadlines.requestTimeoutMs;
-    this.#words[words.idleTimeoutMs] = deadlines.idleTimeoutMs;
     this.#words[words.requestEdits] = requestEdits;
     this.#words[words.responseEdits] = responseEdits;
     this.#words[words.newUpstreamContext] = 0;
