@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "http_values.h"
 #include "modules.h"
 #include "values.h"
 
@@ -17,6 +18,7 @@ namespace weft::binding {
 namespace {
 
 using core::ConnectionRecord;
+using core::http::RequestRecord;
 
 int DescriptorProperty(v8::Local<v8::Object> object, const char* name) {
   const v8::Local<v8::Value> value = Property(object, name);
@@ -86,7 +88,7 @@ const char* Explain(core::tls::ContextError error) {
 
 // The engine of one isolate: driven by one uv_poll_t on its epoll descriptor, deciding by JavaScript functions. It
 // keeps itself, and the loop, alive until close().
-class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
+class EngineObject final : public Nan::ObjectWrap, private core::Decisions, private core::http::HttpDecisions {
  public:
   static v8::Local<v8::Object> New(v8::Local<v8::Object> options) {
     const v8::Local<v8::FunctionTemplate> type = Nan::New<v8::FunctionTemplate>();
@@ -104,6 +106,16 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     Nan::SetMethod(object, "serverName", ServerName);
     Nan::SetMethod(object, "resume", Resume);
     Nan::SetMethod(object, "revoke", Revoke);
+    Nan::SetMethod(object, "requestMethod", RequestMethod);
+    Nan::SetMethod(object, "requestPath", RequestPath);
+    Nan::SetMethod(object, "requestAuthority", RequestAuthority);
+    Nan::SetMethod(object, "requestHeader", RequestHeader);
+    Nan::SetMethod(object, "defineHeaderEdits", DefineHeaderEdits);
+    Nan::SetMethod(object, "releaseHeaderEdits", ReleaseHeaderEdits);
+    Nan::SetMethod(object, "defineResponse", DefineResponse);
+    Nan::SetMethod(object, "releaseResponse", ReleaseResponse);
+    Nan::SetMethod(object, "resumeRequest", ResumeRequest);
+    Nan::SetMethod(object, "revokeRequests", RevokeRequests);
     Nan::SetMethod(object, "probe", StartProbe);
     Nan::SetMethod(object, "retireTunnels", RetireTunnels);
     Nan::SetMethod(object, "stopAccepting", StopAccepting);
@@ -117,15 +129,14 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
         on_listener_gone_(Callback(options, "onListenerGone")),
         on_connection_(Callback(options, "onConnection")),
         on_close_(Callback(options, "onClose")),
+        on_request_(Callback(options, "onRequest")),
+        on_failure_(Callback(options, "onFailure")),
+        on_response_(Callback(options, "onResponse")),
         on_probe_(Callback(options, "onProbe")),
         on_drain_(Callback(options, "onDrain")),
-        on_broker_lost_(Callback(options, "onBrokerLost")) {
-    const v8::Local<v8::Value> record = Property(options, "record");
-    if (!record->IsArrayBuffer() || record.As<v8::ArrayBuffer>()->ByteLength() < sizeof(ConnectionRecord)) {
-      throw std::invalid_argument("record must be an ArrayBuffer of at least 192 bytes");
-    }
-    record_ = record.As<v8::ArrayBuffer>()->GetBackingStore();
-  }
+        on_broker_lost_(Callback(options, "onBrokerLost")),
+        record_(Buffer(options, "record", sizeof(ConnectionRecord))),
+        request_record_(Buffer(options, "requestRecord", sizeof(RequestRecord))) {}
 
  private:
   using Function = v8::Global<v8::Function>;
@@ -136,6 +147,15 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     return Function(isolate_, value.As<v8::Function>());
   }
 
+  static std::shared_ptr<v8::BackingStore> Buffer(v8::Local<v8::Object> options, const char* name, size_t bytes) {
+    const v8::Local<v8::Value> value = Property(options, name);
+    if (!value->IsArrayBuffer() || value.As<v8::ArrayBuffer>()->ByteLength() < bytes) {
+      throw std::invalid_argument(std::string(name) + " must be an ArrayBuffer of at least " + std::to_string(bytes) +
+                                  " bytes");
+    }
+    return value.As<v8::ArrayBuffer>()->GetBackingStore();
+  }
+
   void Start(v8::Local<v8::Object> options) {
     core::EngineOptions engine_options;
     engine_options.broker_path = StringProperty(options, "brokerPath");
@@ -144,6 +164,8 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     engine_options.pipes = UnsignedProperty(options, "pipes");
     engine_options.pipe_bytes = UnsignedProperty(options, "pipeBytes");
     engine_options.record = static_cast<ConnectionRecord*>(record_->Data());
+    engine_options.request_record = static_cast<RequestRecord*>(request_record_->Data());
+    engine_options.http_decisions = this;
     core::Decisions& decisions = *this;
     engine_ = std::make_unique<core::Engine>(engine_options, decisions);
 
@@ -210,6 +232,19 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
   void OnClose(ConnectionRecord& /*record*/) override {
     const v8::HandleScope handles(isolate_);
     Call(on_close_);
+  }
+
+  void OnRequest(RequestRecord& record) override { Decide(on_request_, record); }
+  void OnFailure(RequestRecord& record) override { Decide(on_failure_, record); }
+
+  void Decide(const Function& function, RequestRecord& record) {
+    const v8::HandleScope handles(isolate_);
+    if (!Call(function)) record.decision.action = core::http::RequestAction::kReset;
+  }
+
+  void OnResponse(RequestRecord& /*record*/) override {
+    const v8::HandleScope handles(isolate_);
+    Call(on_response_);
   }
 
   void OnProbe(uint32_t probe, core::ProbeResult result) override {
@@ -321,6 +356,74 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
     Guarded([&] { Self(info).Open().Revoke(UnsignedList(info[0], "connections")); });
   }
 
+  // requestMethod(): string
+  static NAN_METHOD(RequestMethod) {
+    Guarded([&] { info.GetReturnValue().Set(ToString(Self(info).Open().http().RequestMethod())); });
+  }
+
+  // requestPath(): string
+  static NAN_METHOD(RequestPath) {
+    Guarded([&] { info.GetReturnValue().Set(ToString(Self(info).Open().http().RequestPath())); });
+  }
+
+  // requestAuthority(): string
+  static NAN_METHOD(RequestAuthority) {
+    Guarded([&] { info.GetReturnValue().Set(ToString(Self(info).Open().http().RequestAuthority())); });
+  }
+
+  // requestHeader(name: string): string | undefined
+  static NAN_METHOD(RequestHeader) {
+    Guarded([&] {
+      std::string value;
+      const Nan::Utf8String name(info[0]);
+      const bool has = Self(info).Open().http().RequestHeader({*name, static_cast<size_t>(name.length())}, value);
+      if (has) info.GetReturnValue().Set(ToString(value));
+    });
+  }
+
+  // defineHeaderEdits(edits: HeaderEdits): number
+  static NAN_METHOD(DefineHeaderEdits) {
+    Guarded([&] {
+      const uint32_t number = Self(info).Open().http().DefineHeaderEdits(ReadHeaderEdits(info[0]));
+      if (number == 0) throw std::invalid_argument("edits must be of fields that are not about the connection");
+      info.GetReturnValue().Set(number);
+    });
+  }
+
+  // releaseHeaderEdits(edits: number): void
+  static NAN_METHOD(ReleaseHeaderEdits) {
+    Guarded([&] { Self(info).Open().http().ReleaseHeaderEdits(UnsignedValue(info[0], "edits")); });
+  }
+
+  // defineResponse(response: SyntheticResponse): number
+  static NAN_METHOD(DefineResponse) {
+    Guarded([&] {
+      const uint32_t number = Self(info).Open().http().DefineResponse(ReadResponse(info[0]));
+      if (number == 0) throw std::invalid_argument("HTTP has no such response");
+      info.GetReturnValue().Set(number);
+    });
+  }
+
+  // releaseResponse(response: number): void
+  static NAN_METHOD(ReleaseResponse) {
+    Guarded([&] { Self(info).Open().http().ReleaseResponse(UnsignedValue(info[0], "response")); });
+  }
+
+  // resumeRequest(exchange: number): boolean
+  static NAN_METHOD(ResumeRequest) {
+    Guarded([&] {
+      EngineObject& self = Self(info);
+      const auto* record = static_cast<const RequestRecord*>(self.request_record_->Data());
+      const core::http::RequestDecision decision = record->decision;
+      info.GetReturnValue().Set(self.Open().http().ResumeRequest(UnsignedValue(info[0], "exchange"), decision));
+    });
+  }
+
+  // revokeRequests(upstreamContext: number): void
+  static NAN_METHOD(RevokeRequests) {
+    Guarded([&] { Self(info).Open().http().RevokeRequests(UnsignedValue(info[0], "upstreamContext")); });
+  }
+
   // probe(probe: number, request: ProbeRequest): void
   static NAN_METHOD(StartProbe) {
     Guarded([&] {
@@ -372,8 +475,9 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
   // The environment ends without close(): JavaScript cannot be called any more.
   static void CleanUp(void* data) {
     auto* self = static_cast<EngineObject*>(data);
-    for (Function* function : {&self->on_listener_, &self->on_listener_gone_, &self->on_connection_, &self->on_close_,
-                               &self->on_probe_, &self->on_drain_, &self->on_broker_lost_}) {
+    for (Function* function :
+         {&self->on_listener_, &self->on_listener_gone_, &self->on_connection_, &self->on_close_, &self->on_request_,
+          &self->on_failure_, &self->on_response_, &self->on_probe_, &self->on_drain_, &self->on_broker_lost_}) {
       function->Reset();
     }
     const v8::HandleScope handles(self->isolate_);
@@ -382,8 +486,11 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions {
 
   v8::Isolate* const isolate_;
   v8::Global<v8::Context> context_;
-  Function on_listener_, on_listener_gone_, on_connection_, on_close_, on_probe_, on_drain_, on_broker_lost_;
+  Function on_listener_, on_listener_gone_, on_connection_, on_close_;
+  Function on_request_, on_failure_, on_response_;
+  Function on_probe_, on_drain_, on_broker_lost_;
   std::shared_ptr<v8::BackingStore> record_;
+  std::shared_ptr<v8::BackingStore> request_record_;
   node::async_context async_{};
   uv_poll_t* poll_ = nullptr;
   std::unique_ptr<core::Engine> engine_;

@@ -362,6 +362,7 @@ void Engine::TlsEstablished(TlsConnection& connection) {
     return tunnel.Serve(identity, std::move(link));
   }
   identity.origin = Origin::kTls;
+  identity.detected = Detected::kNothing;  // what is inside of it
   auto* stream = new TlsStream(tls_context_, std::move(link));
   const Decision decision = Ask(identity);
   PeerStreamEvents* const events = ActOnStream(identity, accepted_us, decision, *stream);
@@ -373,6 +374,7 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   accepted_++;
   Identity identity = tunnel.identity();
   identity.id = static_cast<uint32_t>(accepted_);
+  identity.detected = Detected::kNothing;  // of the stream
   identity.astray = WentTo(identity, request.destination) ? 0 : 1;
   identity.family = FamilyOf(request.destination.address);
   identity.local_address = request.destination.address;

@@ -63,8 +63,10 @@ std::string AuthorityOf(const Identity& connection) {
   const uint8_t* const bytes = reinterpret_cast<const uint8_t*>(&connection.local_address);
   const bool is_ipv4 = connection.family == 4;
   inet_ntop(is_ipv4 ? AF_INET : AF_INET6, is_ipv4 ? bytes + 12 : bytes, text, sizeof text);
-  const std::string address = is_ipv4 ? text : "[" + std::string(text) + "]";
-  return address + ":" + std::to_string(connection.local_port);
+  std::string authority = text;
+  if (!is_ipv4) authority.insert(0, 1, '[').push_back(']');
+  authority.push_back(':');
+  return authority.append(std::to_string(connection.local_port));
 }
 
 CloseReason ReasonOf(Ending ending) {
