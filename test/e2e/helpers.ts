@@ -28,6 +28,11 @@ export async function echo(pod: LabPod, ports: number | string): Promise<void> {
   await listening(pod, [tcpload, 'serve', String(ports)]);
 }
 
+/** An app of HTTP/1.1 that tells what it has received. */
+export async function httpServer(pod: LabPod, port: number): Promise<void> {
+  await listening(pod, [process.execPath, `${tools}http-server.ts`, String(port)]);
+}
+
 /** A server that says one byte before it echoes. */
 export async function greet(pod: LabPod, port: number): Promise<void> {
   await listening(pod, [tcpload, 'greet', String(port)]);
