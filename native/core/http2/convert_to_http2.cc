@@ -57,7 +57,7 @@ std::string PathOf(const http1::Head& request) {
   if (request.target_form == http1::TargetForm::kAsterisk) return "*";
   const std::string_view path = request.path();
   if (path.empty()) return request.method() == "OPTIONS" ? "*" : "/";
-  return path.starts_with('/') ? std::string(path) : "/" + std::string(path);
+  return path.starts_with('/') ? std::string(path) : std::string("/").append(path);
 }
 
 bool IsOfWebSocketKey(std::string_view name) {
