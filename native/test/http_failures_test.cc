@@ -221,7 +221,11 @@ TEST("http: a failure may be answered with another place") {
   const Descriptor other = Listen(LoopbackIpv4());
   const Endpoint place = LocalEndpoint(other);
   const RequestDecision forward = http.decider.forward();
+  std::string asked;
   http.decider.OnEachFailure([&, forward](RequestRecord& record) {
+    core::http::Http& engine = http.decider.engine->http();
+    asked = std::string(engine.RequestMethod()) + " " + std::string(engine.RequestPath()) + " " +
+            std::string(engine.RequestAuthority());
     record.decision = forward;
     record.decision.destination_port = place.port;
   });
@@ -233,6 +237,7 @@ TEST("http: a failure may be answered with another place") {
   Send(app, kOk);
   CHECK_EQUAL(Receive(client, kOk.size()), kOk);
   CHECK_EQUAL(http.decider.EndedAt(0).identity.attempt, 2u);
+  CHECK_EQUAL(asked, "GET / w");
 }
 
 TEST("http: a response of our own, and what it does to the connection") {

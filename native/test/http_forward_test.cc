@@ -258,6 +258,25 @@ TEST("http: what is of one connection is not of the next") {
   CHECK_EQUAL(ReceiveAll(client), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
+TEST("http: an app of another pod of the node is dialled from there") {
+  HttpMesh http;
+  const Descriptor listener = Listen(LoopbackIpv4());
+  http.mesh.broker->AddListener(kPod + 1, listener);
+  http.decider.OnEachRequest([](RequestRecord& record) { record.decision.app_pod = kPod + 1; });
+  EVENTUALLY(http.mesh.statistics().listeners == 2);
+  const Descriptor client = http.Client();
+  Send(client, kGet);
+  const Descriptor app = http.App();
+  CHECK_EQUAL(ReceiveHead(app), kGet);
+  // Another pod's connection is another one.
+  http.decider.OnEachRequest([](RequestRecord&) {});
+  Send(app, kOk);
+  Receive(client, kOk.size());
+  Send(client, kGet);
+  const Descriptor own = http.App();
+  CHECK_EQUAL(ReceiveHead(own), kGet);
+}
+
 TEST("http: header edits are made in requests and responses") {
   HttpMesh http;
   http.decider.OnEachRequest([&](RequestRecord& record) {

@@ -138,6 +138,65 @@ TEST("http tunnel: who resets takes the other side along") {
   CHECK(http.client.EndedAt(1).outcome.ending == Ending::kUpstreamReset);
 }
 
+// A peer that is no agent: one connection of mutual TLS that HTTP is spoken on.
+class TlsClient {
+ public:
+  explicit TlsClient(HttpNodes& http)
+      : socket_(Connected(http.nodes.server.endpoint())),
+        tls_(core::tls::Connection::Connect(MakeContext(http.nodes.authority.Issue(kClientName)), buffers_,
+                                            socket_.get(), protocols_, kServerName)) {
+    SetNonBlocking(socket_, true);
+    EVENTUALLY(tls_->Handshake() == core::tls::Status::kDone);
+  }
+  void Send(std::string_view text) {
+    for (std::span<const std::byte> rest = std::as_bytes(std::span(text)); !rest.empty();) {
+      rest = rest.subspan(tls_->Write(std::span(&rest, 1)).bytes);
+      EVENTUALLY(tls_->Flush() != core::tls::Status::kWantsWrite);
+    }
+  }
+  std::string Receive(size_t size) {
+    std::byte room[4096];
+    EVENTUALLY([&] {
+      const core::tls::Moved moved = tls_->Read(std::span(room).first(std::min(sizeof room, size - received_.size())));
+      received_.append(reinterpret_cast<const char*>(room), moved.bytes);
+      return received_.size() >= size || moved.status == core::tls::Status::kFailed;
+    }());
+    return std::exchange(received_, {});
+  }
+
+ private:
+  core::tls::Buffers buffers_;
+  const core::tls::Protocols protocols_{"http/1.1"};
+  const Descriptor socket_;
+  const std::unique_ptr<core::tls::Connection> tls_;
+  std::string received_;
+};
+
+TEST("http tunnel: HTTP of a peer that is no agent ends here, too") {
+  HttpNodes http;
+  TlsClient client(http);
+  client.Send(kGet);
+  const Descriptor app = http.App();
+  CHECK_EQUAL(ReceiveHead(app), kGet);
+  Send(app, kOk);
+  CHECK_EQUAL(client.Receive(kOk.size()), kOk);
+  std::string peer;
+  const uint32_t number = http.server.AskedAt(0).identity.peer_name;
+  http.nodes.server.WithEngine([&](core::Engine& engine) { peer = engine.NameOf(number); });
+  CHECK_EQUAL(peer, kClientName);
+  // Answers are written while more requests lie in the buffer that they came by.
+  http.server.OnEachRequest([&](RequestRecord& record) {
+    record.decision.action = RequestAction::kRespond;
+    record.decision.response = http.server.Response(*http.server.engine, 403);
+  });
+  std::string requests;
+  for (int i = 0; i < 50; i++) requests += kGet;
+  client.Send(requests);
+  const std::string head = client.Receive(12);
+  CHECK_EQUAL(head, "HTTP/1.1 403");
+  CHECK(http.server.EndedAt(50).outcome.ending == Ending::kSynthetic);
+}
+
 TEST("http tunnel: without a tunnel requests are answered, and with one again served") {
   HttpNodes http;
   RequestDecision decision = http.client.forward();

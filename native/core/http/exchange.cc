@@ -190,7 +190,8 @@ void Exchange::Hold(const http1::Head& request) {
 }
 
 void Exchange::ResumeWith(const RequestDecision& decision) {
-  s_.held = false;
+  if (!std::exchange(s_.held, false)) return;
+  Timer::Unlink();
   s_.deciding = true;
   Decided(decision, held_head_->head);
   s_.deciding = false;
@@ -383,7 +384,7 @@ void Exchange::ScheduleNext() {
   if (s_.held) {
     by(s_.moved_us, decision.connect_timeout_ms);
   } else {
-    by(s_.began_us, decision.request_timeout_ms);
+    if (!s_.upgraded) by(s_.began_us, decision.request_timeout_ms);
     by(s_.moved_us, decision.idle_timeout_ms);
     if (s_.request_done && !s_.response_begun) by(s_.forwarded_us, decision.response_timeout_ms);
   }
@@ -401,7 +402,8 @@ void Exchange::Expired() {
     if (is_over(s_.moved_us, decision.connect_timeout_ms)) return Fail(Ending::kHoldTimeout, ETIMEDOUT);
     return ScheduleNext();
   }
-  if (is_over(s_.began_us, decision.request_timeout_ms)) return Fail(Ending::kRequestTimeout, ETIMEDOUT);
+  if (!s_.upgraded && is_over(s_.began_us, decision.request_timeout_ms))
+    return Fail(Ending::kRequestTimeout, ETIMEDOUT);
   if (is_over(s_.moved_us, decision.idle_timeout_ms)) return Fail(Ending::kIdleTimeout, ETIMEDOUT);
   if (s_.request_done && !s_.response_begun && is_over(s_.forwarded_us, decision.response_timeout_ms)) {
     return Fail(Ending::kResponseTimeout, ETIMEDOUT);

@@ -1,5 +1,7 @@
 #include "exchange_pool.h"
 
+#include <utility>
+
 #include "exchange.h"
 #include "shared.h"
 
@@ -31,6 +33,9 @@ void ExchangePool::GiveBack(Exchange& exchange) {
 }
 
 void ExchangePool::Run() {
+  for (const Resumed& resumed : std::exchange(resumed_, {})) {
+    if (resumed.exchange->Link<Exchange>::linked()) resumed.exchange->ResumeWith(resumed.decision);
+  }
   for (std::unique_ptr<Exchange>& exchange : ended_) {
     exchange->FreeMemory();
     if (free_.size() < kMostFree) free_.push_back(std::move(exchange));
@@ -45,9 +50,9 @@ void ExchangePool::Unhold(Exchange& exchange) { held_.erase(exchange.id()); }
 bool ExchangePool::Resume(uint32_t exchange, const RequestDecision& decision) {
   const auto found = held_.find(exchange);
   if (found == held_.end()) return false;
-  Exchange& held = *found->second;
+  resumed_.push_back({found->second, decision});
   held_.erase(found);
-  held.ResumeWith(decision);
+  shared_.loop.Defer(*this);
   return true;
 }
 

@@ -26,13 +26,18 @@ class ExchangePool final : private Task {
 
   void Hold(Exchange& exchange);
   void Unhold(Exchange& exchange);
-  // false: it is not held (any more).
+  // Soon, as this may be called by a decision on another one. false: it is not held (any more).
   bool Resume(uint32_t exchange, const RequestDecision& decision);
   // Ends those that were forwarded with this context.
   void Revoke(uint32_t upstream_context);
 
  private:
   static constexpr size_t kMostFree = 1024;
+
+  struct Resumed {
+    Exchange* exchange;
+    RequestDecision decision;
+  };
 
   void Run() override;
 
@@ -41,6 +46,7 @@ class ExchangePool final : private Task {
   std::vector<std::unique_ptr<Exchange>> ended_;
   std::vector<std::unique_ptr<Exchange>> free_;
   std::unordered_map<uint32_t, Exchange*> held_;
+  std::vector<Resumed> resumed_;
   uint32_t last_ = 0;
 };
 

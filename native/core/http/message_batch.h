@@ -35,9 +35,7 @@ class MessageBatch {
  private:
   ByteStream& to_;
   std::array<std::string_view, 32> parts_;
-  std::array<http1::ChunkHead, 10> heads_{
-      http1::ChunkHead(0), http1::ChunkHead(0), http1::ChunkHead(0), http1::ChunkHead(0), http1::ChunkHead(0),
-      http1::ChunkHead(0), http1::ChunkHead(0), http1::ChunkHead(0), http1::ChunkHead(0), http1::ChunkHead(0)};
+  std::array<http1::ChunkHead, 10> heads_;
   size_t count_ = 0;
   size_t chunks_ = 0;
 };

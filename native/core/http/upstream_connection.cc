@@ -14,7 +14,7 @@ namespace {
 constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
 constexpr int64_t kMaxIdleUs = 30'000'000;
 // New policies of the network, and credentials, reach who is connected already by then.
-constexpr int64_t kMaxAgeUs = 120'000'000;
+constexpr int64_t kMaxAgeUs = 60'000'000;
 
 }  // namespace
 

@@ -60,6 +60,7 @@ Written WriteResponse(const Head& response, const ResponseEdits& edits, std::str
 constexpr std::string_view kChunkEnd = "\r\n";
 class ChunkHead {
  public:
+  ChunkHead() = default;
   explicit ChunkHead(uint64_t size);
   std::string_view text() const { return {bytes_ + begin_, sizeof bytes_ - begin_}; }
 
