@@ -21,7 +21,7 @@ describe('capture', () => {
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
         { name: 'legacy', annotations: { 'linkerd.io/inject': 'enabled' } },
-        { name: 'plain' },
+        { name: 'plain', annotations: whoamiPorts },
         { name: 'kube-system', labels: { 'weft.dev/mesh': 'enabled' } },
         { name: 'weft-system', labels: { 'weft.dev/mesh': 'enabled' } },
       ],

@@ -26,7 +26,7 @@ describe('enrolment', () => {
       unmeshedNodes: ['b'],
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
-        { name: 'plain' },
+        { name: 'plain', annotations: whoamiPorts },
         { name: 'outside' },
       ],
     });

@@ -20,7 +20,7 @@ describe('no way around the agent', () => {
       unmeshedNodes: ['b'],
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
-        { name: 'plain' },
+        { name: 'plain', annotations: whoamiPorts },
       ],
     });
     agent = await LabAgent.start(lab.node('a'), { flags: ['--log-connections'] });

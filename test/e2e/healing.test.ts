@@ -37,7 +37,7 @@ describe('healing', () => {
       unmeshedNodes: ['b'],
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
-        { name: 'plain' },
+        { name: 'plain', annotations: whoamiPorts },
       ],
     });
     agent = await LabAgent.start(lab.node('a'));

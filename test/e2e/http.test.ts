@@ -136,6 +136,14 @@ describe('HTTP/1.1 between meshed pods', () => {
     });
   }
 
+  for (const place of places) {
+    test(`an upgrade becomes a tunnel, which ends when both sides have: ${place}`, async () => {
+      const tool = new URL('../tools/upgrade.py', import.meta.url).pathname;
+      const { stdout } = await client.run(['/usr/bin/python3', tool, podAt(place).ipv4, '8000', 'x'.repeat(5000)]);
+      assert.deepEqual(JSON.parse(stdout), { status: 101, echo: 'x'.repeat(5000) });
+    });
+  }
+
   async function lastOf(from: LabPod, ...args: string[]): Promise<Answer> {
     const answer = (await curl(from, ...args)).at(-1);
     assert.ok(answer);

@@ -31,7 +31,7 @@ describe('podman', () => {
       unmeshedNodes: ['b'],
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
-        { name: 'plain' },
+        { name: 'plain', annotations: whoamiPorts },
       ],
     });
     node = lab.node('a');

@@ -27,7 +27,7 @@ describe('survival', () => {
       unmeshedNodes: ['b'],
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
-        { name: 'plain' },
+        { name: 'plain', annotations: whoamiPorts },
       ],
     });
     agent = await LabAgent.start(lab.node('a'));

@@ -1,4 +1,4 @@
-/** An app of HTTP/1.1 that tells each client what it has received. Arguments: port. Prints a line once it listens. */
+/** An app of HTTP/1.1 that tells each client what it has received. Argument: its port. Prints a line once it listens. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 
@@ -41,6 +41,13 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 
 const counts = new WeakMap<object, number>();
 const port = Number(process.argv[2]);
-createServer((request, response) => void answer(request, response)).listen(port, '0.0.0.0', () => {
+const server = createServer((request, response) => void answer(request, response));
+/** Whoever leaves HTTP hears again what he says. */
+server.on('upgrade', (_request, socket, first) => {
+  socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n');
+  socket.write(first);
+  socket.pipe(socket);
+});
+server.listen(port, '0.0.0.0', () => {
   console.log(`listening on ${port}`);
 });

@@ -1,5 +1,6 @@
 #include "detect.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "../http1/text.h"
@@ -11,6 +12,10 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::string_view kVersion = "HTTP/";
 constexpr size_t kMostMethod = 32;
 constexpr size_t kEnoughOfATarget = 2048;
+
+// Of all methods that are registered or in use. Methods are case-sensitive; waiting for the rest of any token would
+// keep every client waiting whose first message is a word.
+constexpr std::string_view kMethodCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-";
 
 bool IsTargetBegin(char character) {
   return character == '/' || character == '*' || http1::Is(http1::kHostCharacter, character);
@@ -26,12 +31,10 @@ std::optional<Detected> Detect(std::span<const std::byte> bytes) {
   if (text.starts_with("\r\n")) text.remove_prefix(2);
   if (text.empty() || text == "\r") return std::nullopt;
 
-  const char* const end = text.data() + text.size();
-  const char* const after_method = http1::FindOther(http1::kTokenCharacter, text.data(), end);
-  const auto method = static_cast<size_t>(after_method - text.data());
+  const size_t method = std::min(text.find_first_not_of(kMethodCharacters), text.size());
   if (method > kMostMethod) return Detected::kPlaintext;
-  if (after_method == end) return std::nullopt;
-  if (method == 0 || *after_method != ' ') return Detected::kPlaintext;
+  if (method == text.size()) return std::nullopt;
+  if (method == 0 || text[method] != ' ') return Detected::kPlaintext;
 
   const std::string_view rest = text.substr(method + 1);
   if (rest.empty()) return std::nullopt;
