@@ -3,6 +3,8 @@ import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 import { version } from '../mesh/version.ts';
 
+import { addProcessFamilies } from './process-metrics.ts';
+
 /** One for each format: a registry writes but one. */
 export interface Registries {
   readonly text: Registry;
@@ -27,6 +29,7 @@ export function createRegistries(fill: (registry: AnyRegistry) => void): Registr
         this.set({ version }, 1);
       },
     });
+    addProcessFamilies(registry);
     fill(registry);
   }
   return { text, openMetrics };
