@@ -125,7 +125,11 @@ struct Peers {
     return any;
   }
   void Run() {
-    while (Carry(client, server) | Carry(server, client)) continue;
+    bool any = true;
+    while (any) {
+      any = Carry(client, server);
+      any = Carry(server, client) || any;
+    }
   }
 
   Recorder at_server, at_client;
