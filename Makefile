@@ -35,7 +35,7 @@ IMAGE := localhost/weft:latest
 BUILDER := localhost/weft-builder:bookworm
 image: setup
 	deploy/image/make-builder $(BUILDER)
-	podman build --pull=never --network=host --volume /etc/ssl/certs:/etc/ssl/certs:ro --volume /etc/apt:/etc/apt:ro \
+	podman build --isolation=chroot --pull=never --network=host --volume /etc/ssl/certs:/etc/ssl/certs:ro --volume /etc/apt:/etc/apt:ro \
 		--build-arg BUILDER=$(BUILDER) --tag $(IMAGE) .
 
 build/nghttp2/libnghttp2.a: deploy/setup/build-nghttp2 | setup

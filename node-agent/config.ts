@@ -221,13 +221,23 @@ function cniFrom(confDir: string, binDir: string): AgentConfig['cni'] {
   return confDir === '' ? undefined : { confDir, binDir };
 }
 
-/** Where the cgroup v2 tree is mounted; /proc/mounts writes blanks in octal (fstab(5)). @throws UsageError */
+/** Where the cgroup v2 tree is mounted. @throws UsageError */
 export function findCgroup2(mounts: string): string {
-  const mount = mounts.split('\n').find((line) => line.split(' ')[2] === 'cgroup2');
-  const folder = mount?.split(' ')[1];
+  const [folder] = cgroup2Mounts(mounts);
   if (folder === undefined)
     throw new UsageError('--cgroup: no cgroup v2 tree is mounted; mount one, or name its folder');
-  return folder.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
+  return folder;
+}
+
+/** @param mounts - /proc/mounts, which writes blanks in octal (fstab(5)) */
+export function cgroup2Mounts(mounts: string): string[] {
+  return mounts
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , type]) => type === 'cgroup2')
+    .map(([, folder = '']) =>
+      folder.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8))),
+    );
 }
 
 function readFlags(args: readonly string[]): Partial<Record<FlagName, string>> {

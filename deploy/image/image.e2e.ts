@@ -7,8 +7,12 @@ import { run } from '../../test/lab/command.ts';
 const image = process.env['WEFT_IMAGE'] ?? 'localhost/weft:latest';
 const maximumBytes = 150_000_000;
 
+const hybridCgroup2 = '/sys/fs/cgroup/unified';
+
+/** crun takes no cgroup v2 tree beside v1 if it has controllers, so it does not see that it has. */
 function podman(...args: string[]): ReturnType<typeof run> {
-  return run(['podman', ...args], { timeoutMs: 60_000 });
+  const hide = `if [ -d ${hybridCgroup2} ]; then mount --make-private ${hybridCgroup2} && mount --bind /dev/null ${hybridCgroup2}/cgroup.controllers || exit; fi; exec podman "$@"`;
+  return run(['unshare', '--mount', '--propagation=unchanged', 'sh', '-c', hide, 'sh', ...args], { timeoutMs: 60_000 });
 }
 
 test('the image is small', async () => {

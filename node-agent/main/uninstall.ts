@@ -1,6 +1,8 @@
 import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { AdminServer } from '../../admin/admin-server.ts';
+import { createRegistries } from '../../admin/registries.ts';
 import { cniInstallerOf } from '../cni-install/agents-installer.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
@@ -16,8 +18,17 @@ import { earlierGenerations, retirePredecessor } from './predecessor.ts';
  * earlier agent still carries it may finish. Waits for the signal to end then, as a pod of a DaemonSet that ended would be started again.
  */
 export async function uninstallNode(config: AgentConfig, log: Logger, native: NativeAddon): Promise<void> {
+  let isDone = false;
+  const admin = new AdminServer({
+    registries: createRegistries(() => undefined),
+    reasonsNotReady: () => (isDone ? [] : ['Weft is being uninstalled']),
+    onError: (error) => {
+      log.error({ error }, 'the admin server failed');
+    },
+  });
   mkdirSync(config.runDir, { recursive: true });
   await retirePredecessor(config.runDir);
+  await admin.listen(config.admin.host, config.admin.port);
   cniInstallerOf(config, log, native)?.uninstall();
   const capture = native.openCapture({
     objects: bpfObjects,
@@ -43,10 +54,12 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
   native.uninstallCapture(config.pinDir);
   for (const folder of earlierGenerations(config.runDir)) Broker.drain(brokerPath(folder), 0, native);
   for (const folder of [config.runDir, config.stateDir]) removeFolder(folder);
+  isDone = true;
   log.info('Weft is uninstalled from this node');
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   await ended;
+  await admin.close();
 }
 
 function removeFolder(folder: string): void {

@@ -19,6 +19,13 @@ describe('an agent that installs its CNI plugin', () => {
   let outsider: LabPod;
   let confDir: string;
   let flags: string[];
+  /** What the chart gives a container of the agent. */
+  const capabilities = Array.from(
+    readFileSync(new URL('../../deploy/charts/weft/templates/agent.yaml', import.meta.url), 'utf8').matchAll(
+      /^ +- ([A-Z][A-Z_]+)$/gm,
+    ),
+    ([, name = '']) => name,
+  );
 
   before(async () => {
     lab = await Lab.up({
@@ -39,7 +46,7 @@ describe('an agent that installs its CNI plugin', () => {
     writeFileSync(join(confDir, '10-pods.conflist'), JSON.stringify(node.network));
     flags = ['--cni-conf-dir', confDir, '--cni-bin-dir', binDir];
     useInstalledChain();
-    agent = await LabAgent.start(node, { flags });
+    agent = await LabAgent.start(node, { capabilities, flags });
     await waitUntil(async () => Promise.resolve(chain().includes('weft-cni')), 5000, 'weft-cni is chained in');
     useInstalledChain();
   });
@@ -65,6 +72,13 @@ describe('an agent that installs its CNI plugin', () => {
     node.cni = new CniRuntime(read(), node.netns, join(node.folder, 'bin'));
   }
 
+  test('it needs no more capabilities than the chart gives it', () => {
+    assert.ok(capabilities.includes('SYS_ADMIN'));
+    const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8');
+    const bounding = BigInt(`0x${/^CapBnd:\s+(\w+)$/m.exec(status)?.[1] ?? ''}`);
+    assert.equal(bounding.toString(2).replaceAll('0', '').length, capabilities.length);
+  });
+
   test('pods start through it into the mesh, and wait while the agent is away', async () => {
     const pod = await node.addPod({ name: 'first', namespace: 'shop' });
     assert.equal((await agent.enrolled('first')).msg, 'new pod joined the mesh');
@@ -78,7 +92,7 @@ describe('an agent that installs its CNI plugin', () => {
       (error) => error instanceof CniFailure && error.code === 11,
     );
     await node.addPod({ name: 'other', namespace: 'plain' });
-    agent = await LabAgent.start(node, { flags });
+    agent = await LabAgent.start(node, { capabilities, flags });
     await node.addPod({ name: 'second', namespace: 'shop' });
   });
 
@@ -86,9 +100,19 @@ describe('an agent that installs its CNI plugin', () => {
     const pod = node.pods.find(({ spec }) => spec.name === 'first');
     assert.ok(pod);
     await stop(agent);
-    const uninstaller = await LabAgent.start(node, { flags, command: 'uninstall' });
+    const uninstaller = await LabAgent.start(node, { capabilities, flags, command: 'uninstall' });
     assert.deepEqual(read(), JSON.parse(JSON.stringify(node.network)));
     assert.ok(!existsSync(join(node.folder, 'bin', 'weft-cni')));
+    const ready = await node.run([
+      'curl',
+      '-sS',
+      '--max-time',
+      '5',
+      '-w',
+      '%{http_code}',
+      'http://127.0.0.1:4191/ready',
+    ]);
+    assert.match(ready.stdout, /200$/);
     for (const folder of [node.pins, node.runDir, node.stateDir]) assert.ok(!existsSync(folder), folder);
     const rules = (await pod.run(['sh', '-c', 'ip rule; ip -6 rule; ip route show table all; ip address'])).stdout;
     assert.doesNotMatch(rules, /169\.254\.116|fd77:6566|fwmark/);

@@ -9,6 +9,8 @@ export interface AgentLine {
 }
 
 export interface AgentOptions {
+  /** Those that it keeps, as a container runtime has it; all of root's where it is absent. */
+  readonly capabilities?: readonly string[];
   readonly command?: 'uninstall';
   readonly flags?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
@@ -38,7 +40,9 @@ export class LabAgent {
       ['--workers', '2'],
     ].flat();
     const command = options.command === undefined ? [] : [options.command];
-    this.process = node.spawn([process.execPath, entry, ...command, ...flags, ...(options.flags ?? [])], {
+    const set = options.capabilities?.map((name) => `+${name.toLowerCase()}`).join(',');
+    const limits = set === undefined ? [] : ['setpriv', '--bounding-set', `-all,${set}`, '--inh-caps', '-all'];
+    this.process = node.spawn([...limits, process.execPath, entry, ...command, ...flags, ...(options.flags ?? [])], {
       ...process.env,
       ...options.env,
     });
