@@ -1,5 +1,7 @@
 import type { OpenMetricsContentType } from 'prom-client';
-import { Registry, collectDefaultMetrics } from 'prom-client';
+import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+
+import { version } from '../mesh/version.ts';
 
 /** One for each format: a registry writes but one. */
 export interface Registries {
@@ -16,6 +18,15 @@ export function createRegistries(fill: (registry: AnyRegistry) => void): Registr
   openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   for (const registry of [text, openMetrics] as const) {
     collectDefaultMetrics({ register: registry as Registry });
+    new Gauge({
+      name: 'weft_build_info',
+      help: 'What runs here.',
+      labelNames: ['version'],
+      registers: [registry],
+      collect() {
+        this.set({ version }, 1);
+      },
+    });
     fill(registry);
   }
   return { text, openMetrics };

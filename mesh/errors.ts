@@ -54,6 +54,17 @@ const catalogue = {
     'Look at the cause, at --controller, at the controller and at the network between them; the agent tries again by itself.',
   'WEFT-E224':
     'Look at the cause and at --run-dir. While the controller is away, an agent that restarts has no certificates.',
+  'WEFT-E401': '`weft help` lists the commands, `weft COMMAND --help` the flags of one.',
+  'WEFT-E402':
+    'Look at --kubeconfig, KUBECONFIG and --context; `kubectl config get-contexts` lists what there is to choose from.',
+  'WEFT-E403': 'Try the same with kubectl: `kubectl get --raw /version` and `kubectl auth can-i --list`.',
+  'WEFT-E404': 'Install Weft, or name the namespace that it is installed in with -L.',
+  'WEFT-E405':
+    'Look at the pod with `kubectl describe pod`, and whether a network policy keeps the API server from its admin port.',
+  'WEFT-E406': 'Look at the cause. Rendering needs Helm 3 or 4: put `helm` on the PATH, or name it with WEFT_HELM.',
+  'WEFT-E407':
+    'Take the namespaces and pods out of the mesh first (`kubectl label namespace NAME weft.dev/mesh-`), or use --force.',
+  'WEFT-E408': 'Follow what the message says, or use --ignore-cluster to render without looking at the cluster.',
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -9,6 +9,7 @@ import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
 import { reasonsNotReady } from '../metrics/agent-status.ts';
 import { createAgentRegistries } from '../metrics/exposition.ts';
+import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
@@ -83,6 +84,10 @@ export class Agent {
       registries: createAgentRegistries(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),
+        (registry) => {
+          const features = kernelFeatures(config);
+          addNodeFamilies(registry, () => ({ features, foreignPrograms: capture.foreignPrograms() }));
+        },
       ),
       reasonsNotReady: () => reasonsNotReady(this.#status()),
       onError: (error) => {

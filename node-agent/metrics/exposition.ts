@@ -8,8 +8,13 @@ import { families, parseSeriesKey } from './families.ts';
 import { readSeries } from './series-memory.ts';
 
 /** @param memories of the workers, by slot; @param status asked at every scrape */
-export function createAgentRegistries(memories: readonly ArrayBuffer[], status: () => AgentStatus): Registries {
+export function createAgentRegistries(
+  memories: readonly ArrayBuffer[],
+  status: () => AgentStatus,
+  registerMore?: (registry: AnyRegistry) => void,
+): Registries {
   return createRegistries((registry) => {
+    registerMore?.(registry);
     addWorkerFamilies(registry, memories);
     addAgentFamilies(registry, status);
   });

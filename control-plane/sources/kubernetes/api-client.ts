@@ -12,6 +12,12 @@ export interface ApiRequest {
   /** With the query. */
   readonly path: string;
   readonly body?: unknown;
+  readonly accept?: string;
+}
+
+export interface ApiText {
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
 }
 
 /** An answer of the API server that is a refusal. */
@@ -19,11 +25,14 @@ export class ApiFailure extends Error {
   readonly status: number;
   /** The server asks not to be asked before. */
   readonly retryAfterMs: number;
+  /** All that was answered, up to a bound. */
+  readonly text: string;
 
-  constructor(status: number, message: string, retryAfterMs = 0) {
+  constructor(status: number, message: string, retryAfterMs = 0, text = '') {
     super(`the API server answers ${status}${message && `: ${message}`}`);
     this.status = status;
     this.retryAfterMs = retryAfterMs;
+    this.text = text;
   }
 }
 
@@ -45,9 +54,11 @@ export class ApiClient {
   readonly #access: ApiAccess;
   readonly #session: ApiSession;
   readonly #agent: HttpAgent;
+  readonly #userAgent: string;
 
-  constructor(access: ApiAccess) {
+  constructor(access: ApiAccess, userAgent = 'weft-controller') {
     this.#access = access;
+    this.#userAgent = userAgent;
     this.#session = new ApiSession(access.url);
     const options = { keepAlive: true, keepAliveMsecs: keepAliveMs };
     this.#agent = access.url.protocol === 'http:' ? new HttpAgent(options) : new HttpsAgent(options);
@@ -55,9 +66,14 @@ export class ApiClient {
 
   /** @throws ApiFailure, or what the network says */
   async json(request: ApiRequest, signal: AbortSignal, deadlineMs = answerMs): Promise<unknown> {
+    return JSON.parse((await this.text(request, signal, deadlineMs)).text);
+  }
+
+  /** @throws ApiFailure, or what the network says */
+  async text(request: ApiRequest, signal: AbortSignal, deadlineMs = answerMs): Promise<ApiText> {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
-    const body = await this.#open(request, bounded);
-    return JSON.parse(await textOf(body, maximumAnswerBytes));
+    const { headers, body } = await this.#open(request, bounded);
+    return { headers, text: await textOf(body, maximumAnswerBytes) };
   }
 
   /** An answer that goes on. The signal ends it. */
@@ -65,7 +81,7 @@ export class ApiClient {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error(`no answer within ${headersMs} ms`)), headersMs);
     try {
-      return await this.#open(request, AbortSignal.any([signal, late.signal]));
+      return (await this.#open(request, AbortSignal.any([signal, late.signal]))).body;
     } finally {
       clearTimeout(timer);
     }
@@ -76,7 +92,7 @@ export class ApiClient {
     await this.#session.close();
   }
 
-  async #open(request: ApiRequest, signal: AbortSignal): Promise<Readable> {
+  async #open(request: ApiRequest, signal: AbortSignal): Promise<Answer> {
     signal.throwIfAborted();
     const credentials = await abortable(this.#access.credentials(), signal);
     const isPlain = this.#access.url.protocol === 'http:';
@@ -85,16 +101,16 @@ export class ApiClient {
     const answer = await (session
       ? this.#openHttp2(session, request, credentials, signal)
       : this.#openHttp1(request, credentials, signal));
-    if (answer.status >= 200 && answer.status < 300) return answer.body;
+    if (answer.status >= 200 && answer.status < 300) return answer;
     throw await failureOf(answer);
   }
 
-  #headers({ body }: ApiRequest, credentials: ApiCredentials): Record<string, string> {
+  #headers(request: ApiRequest, credentials: ApiCredentials): Record<string, string> {
     return {
       ...credentials.headers,
-      accept: 'application/json',
-      'user-agent': 'weft-controller',
-      ...(body !== undefined && { 'content-type': 'application/json' }),
+      accept: request.accept ?? 'application/json',
+      'user-agent': this.#userAgent,
+      ...(request.body !== undefined && { 'content-type': 'application/json' }),
     };
   }
 
@@ -150,7 +166,7 @@ function textOfBody({ body }: ApiRequest): string | undefined {
 async function failureOf({ status, headers, body }: Answer): Promise<ApiFailure> {
   const retryAfter = Number(headers['retry-after'] ?? 0);
   const text = await textOf(body, maximumFailureBytes).catch(() => '');
-  return new ApiFailure(status, messageIn(text), Number.isFinite(retryAfter) ? retryAfter * 1000 : 0);
+  return new ApiFailure(status, messageIn(text), Number.isFinite(retryAfter) ? retryAfter * 1000 : 0, text);
 }
 
 /** Of a Status object; a proxy in between may answer anything. */

@@ -11,6 +11,11 @@ export function loadApiAccess(kubeconfig: string | undefined): ApiAccess {
   else if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
     throw new Error('KUBERNETES_SERVICE_HOST is not set: this is no pod of a cluster, so --kubeconfig is needed');
   else config.loadFromCluster();
+  return apiAccessOf(config);
+}
+
+/** To the cluster of its current context. @throws Error that names what is missing */
+export function apiAccessOf(config: KubeConfig): ApiAccess {
   const cluster = config.getCurrentCluster();
   if (cluster === null) throw new Error('the kubeconfig has no cluster for its current context');
   if (cluster.proxyUrl !== undefined) throw new Error('proxy-url of a kubeconfig is not supported');

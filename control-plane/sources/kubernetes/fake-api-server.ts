@@ -232,7 +232,10 @@ export class FakeApiServer {
     if (handler !== undefined) {
       const answer = handler({ url, headers: request.headers, body: Buffer.concat(chunks).toString() });
       if (answer === undefined) refuse(response, 404, 'not found');
-      else send(response, answer.status, JSON.stringify(answer.body));
+      else {
+        const { body } = answer; // what the server passes on from elsewhere is text
+        send(response, answer.status, typeof body === 'string' ? body : JSON.stringify(body));
+      }
     } else if (!this.#objects.has(url.pathname))
       refuse(response, 404, 'the server could not find the requested resource');
     else if (isWatch) this.#watch(url, response);
