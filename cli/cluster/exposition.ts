@@ -19,10 +19,12 @@ function readSample(line: string): Sample | undefined {
   return {
     name,
     value,
-    labels: Object.fromEntries([...labels.matchAll(label)].map(([, key, raw]) => [key, unescape(raw)])),
+    labels: Object.fromEntries(
+      [...labels.matchAll(label)].map(([, key = '', raw = '']) => [key, unescape(raw)] as const),
+    ),
   };
 }
 
-function unescape(text = ''): string {
+function unescape(text: string): string {
   return text.replaceAll(/\\(.)/g, (_, character: string) => (character === 'n' ? '\n' : character));
 }

@@ -63,6 +63,7 @@ export class Agent {
   #cni: CniServer | undefined;
   #mesh: MeshClient | undefined;
   #access: ControllerAccess | undefined;
+  #reconciler: Reconciler | undefined;
 
   private constructor(
     config: AgentConfig,
@@ -86,7 +87,11 @@ export class Agent {
         () => this.#status(),
         (registry) => {
           const features = kernelFeatures(config);
-          addNodeFamilies(registry, () => ({ features, foreignPrograms: capture.foreignPrograms() }));
+          addNodeFamilies(registry, () => ({
+            features,
+            foreignPrograms: capture.foreignPrograms(),
+            notMeshable: this.#reconciler?.notMeshable ?? [],
+          }));
         },
       ),
       reasonsNotReady: () => reasonsNotReady(this.#status()),
@@ -245,6 +250,7 @@ export class Agent {
     };
     wishes.onChange(keepNamespaces);
     keepNamespaces();
+    this.#reconciler = reconciler;
     reconciler.start(this.#stop.signal);
     this.#cni = new CniServer({
       path: join(runDir, 'cni.sock'),

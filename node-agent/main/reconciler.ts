@@ -17,6 +17,12 @@ export type PodEvent =
   | { readonly type: 'released'; readonly pod: EnrolledPod; readonly reason: string }
   | { readonly type: 'not-meshable'; readonly pod: string; readonly error: WeftError };
 
+export interface NotMeshable {
+  /** NAMESPACE/NAME */
+  readonly pod: string;
+  readonly error: WeftError;
+}
+
 export interface ReconcilerDependencies {
   readonly wishes: PodWishes;
   readonly enrolment: Enrolment;
@@ -53,12 +59,18 @@ interface Retry {
  */
 export class Reconciler {
   readonly #with: ReconcilerDependencies;
-  readonly #notMeshable = new Map<string, string>();
+  readonly #notMeshable = new Map<string, NotMeshable>();
   readonly #retries = new Map<string, Retry>();
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(dependencies: ReconcilerDependencies) {
     this.#with = dependencies;
+  }
+
+  /** Of the pods that are to be meshed: those that are not, or whose traffic is dropped, and why. */
+  get notMeshable(): NotMeshable[] {
+    const outside = [...this.#notMeshable].filter(([uid]) => this.#with.pods.get(uid) === undefined);
+    return [...outside.map(([, told]) => told), ...this.#damaged.values()];
   }
 
   start(signal: AbortSignal): void {
@@ -149,8 +161,9 @@ export class Reconciler {
         if (this.#damaged.delete(pod.uid) || isMended) onEvent({ type: 'mended', pod });
       } catch (error) {
         if (this.#damaged.has(pod.uid)) continue;
-        this.#damaged.add(pod.uid);
-        onEvent({ type: 'not-meshable', pod: `${pod.namespace}/${pod.name}`, error: toWeftError(error) });
+        const told = { pod: `${pod.namespace}/${pod.name}`, error: toWeftError(error) };
+        this.#damaged.set(pod.uid, told);
+        onEvent({ type: 'not-meshable', ...told });
       }
     }
   }
@@ -158,7 +171,7 @@ export class Reconciler {
   readonly #queued = new Set<string>();
 
   /** What could not be put back, and is told. */
-  readonly #damaged = new Set<string>();
+  readonly #damaged = new Map<string, NotMeshable>();
 
   /** Objects outlive their sandboxes, and the address in them may be another pod's by then. */
   readonly #sandboxGone = new Set<string>();
@@ -230,8 +243,8 @@ export class Reconciler {
 
   /** Told once per reason: a sweep that fails every second is no news. */
   #reportNotMeshable(pod: string, uid: string, error: WeftError): void {
-    if (this.#notMeshable.get(uid) === error.message) return;
-    this.#notMeshable.set(uid, error.message);
+    if (this.#notMeshable.get(uid)?.error.message === error.message) return;
+    this.#notMeshable.set(uid, { pod, error });
     this.#with.onEvent({ type: 'not-meshable', pod, error });
   }
 

@@ -5,11 +5,13 @@ import { Gauge } from 'prom-client';
 
 import type { AnyRegistry } from '../../admin/registries.ts';
 import type { ForeignProgram } from '../../native/capture.d.ts';
+import type { NotMeshable } from '../main/reconciler.ts';
 
 /** What the agent finds on its node. `weft check` and alerts read it. */
 export interface NodeFacts {
   readonly features: Readonly<Record<KernelFeature, boolean>>;
   readonly foreignPrograms: readonly ForeignProgram[];
+  readonly notMeshable: readonly NotMeshable[];
 }
 
 export type KernelFeature = 'btf' | 'bpffs' | 'cgroup2';
@@ -55,6 +57,19 @@ export function addNodeFamilies(registry: AnyRegistry, facts: () => NodeFacts): 
       this.reset();
       for (const { name, id, attachType, cgroup } of facts().foreignPrograms)
         this.set({ name, id: String(id), attach_type: attachType, cgroup }, 1);
+    },
+  });
+  new Gauge({
+    name: 'weft_pod_not_meshable',
+    help: 'A pod that is to be in the mesh and is not, or whose traffic is dropped, by the code of the reason.',
+    labelNames: ['namespace', 'pod', 'code'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { pod, error } of facts().notMeshable) {
+        const [namespace = '', name = ''] = pod.split('/');
+        this.set({ namespace, pod: name, code: error.code }, 1);
+      }
     },
   });
 }

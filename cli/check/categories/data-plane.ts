@@ -115,7 +115,7 @@ async function podsCaptured(facts: Facts, signal: AbortSignal): Promise<string |
 
 function missingOn(report: Report, pods: readonly Pod[]): string[] {
   const refused = valuesOf(report, 'weft_pod_not_meshable').map(
-    ({ labels: { namespace = '?', pod = '?', code = '?' } }) => `${namespace}/${pod}: ${code}`,
+    ({ labels: { namespace = '?', pod = '?', code = '?' } }) => `${namespace}/${pod} on ${placeOf(report)}: ${code}`,
   );
   const captured = valueOf(report, 'weft_pods');
   if (captured === undefined) return [`${placeOf(report)}: it does not tell how many pods it captures`];
