@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
 import { FakeApiServer } from '../../control-plane/sources/kubernetes/fake-api-server.ts';
@@ -48,6 +51,15 @@ export class TestCluster {
     return facts;
   }
 
+  /** A file that leads here. */
+  kubeconfig(t: TestContext): string {
+    const folder = mkdtempSync(join(tmpdir(), 'weft-cli-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'config');
+    writeFileSync(file, kubeconfigText({ server: `http://127.0.0.1:${this.server.port}` }));
+    return file;
+  }
+
   readonly #objects = new Map<string, Map<string, KubeObject>>();
 
   put(path: string, object: KubeObject): void {
@@ -96,6 +108,26 @@ export class TestCluster {
       this.server.handlers.set(proxy + path, () => ({ status: 503, body }));
     }
   }
+}
+
+/** Of one context, "test". */
+export function kubeconfigText({
+  server,
+  name = 'test',
+  user = {},
+}: {
+  server: string;
+  name?: string;
+  user?: object;
+}): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': name,
+    clusters: [{ name, cluster: { server, 'insecure-skip-tls-verify': true } }],
+    users: [{ name, user }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+  });
 }
 
 function isSelected({ metadata: { labels = {} } }: KubeObject, selector: string | null): boolean {
