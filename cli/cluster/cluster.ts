@@ -69,7 +69,12 @@ export class Cluster {
 
   /** Undefined where it does not exist. */
   async get<Kind extends KubeObject>(path: string, signal: AbortSignal): Promise<Kind | undefined> {
-    return (await this.#json({ path }, signal, [404])) as Kind | undefined;
+    return this.read<Kind>(path, signal);
+  }
+
+  /** What is no object, such as lists of kinds. Undefined where it does not exist. */
+  async read<Answer>(path: string, signal: AbortSignal): Promise<Answer | undefined> {
+    return (await this.#json({ path }, signal, [404])) as Answer | undefined;
   }
 
   async mayI({ verb, group, resource, subresource, namespace }: Right, signal: AbortSignal): Promise<boolean> {

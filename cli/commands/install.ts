@@ -1,0 +1,64 @@
+import { WeftError } from '../../mesh/errors.ts';
+import type { Facts } from '../cluster/facts.ts';
+import { clusterFlags, withFacts } from '../cluster-flags.ts';
+import { defineCommand } from '../command.ts';
+import type { ChartRenderer } from '../install/chart.ts';
+import { choiceFlags, choicesOf, issuerFilesOf } from '../install/flags.ts';
+import { HelmRenderer } from '../install/helm.ts';
+import { chooseIssuer } from '../install/issuer-values.ts';
+import { objectsIn, renderCrds, renderInstallation } from '../install/manifests.ts';
+
+const crdsPath = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+
+export const install = defineCommand({
+  name: 'install',
+  summary: 'Print the manifests of an installation',
+  flags: {
+    ...choiceFlags,
+    'ignore-cluster': { help: 'render without looking at the cluster' },
+    ...clusterFlags,
+  },
+  examples: [
+    'weft install --crds | kubectl apply --server-side -f -',
+    'weft install | kubectl apply -f -',
+    'weft install --ha --set controller.logLevel=debug | kubectl apply -f -',
+  ],
+  run: async ({ flags, surroundings }) => {
+    const { out, signal, environment } = surroundings;
+    const namespace = flags['weft-namespace'];
+    const renderer = new HelmRenderer(environment);
+    if (flags.crds) {
+      out.write(await renderCrds(renderer, namespace, signal));
+      return 0;
+    }
+    const choices = choicesOf(flags, renderer);
+    const issuer = flags['identity-external-issuer'] ? undefined : chooseIssuer(issuerFilesOf(flags));
+    if (!flags['ignore-cluster'])
+      await withFacts(flags, surroundings, (facts) => refuseWhereNotFit(facts, renderer, signal));
+    out.write(await renderInstallation(renderer, { namespace, choices, issuer }, signal));
+    return 0;
+  },
+});
+
+/** @throws WeftError E408 */
+async function refuseWhereNotFit(facts: Facts, renderer: ChartRenderer, signal: AbortSignal): Promise<void> {
+  if ((await facts.deployment(signal)) !== undefined)
+    throw new WeftError(
+      'WEFT-E408',
+      `Weft is installed in the namespace "${facts.namespace}" already: use \`weft upgrade\``,
+    );
+  const missing = await missingCrds(facts, renderer, signal);
+  if (missing.length > 0)
+    throw new WeftError(
+      'WEFT-E408',
+      `the cluster has no ${missing.join(', ')}: run \`weft install --crds | kubectl apply --server-side -f -\` first`,
+    );
+}
+
+export async function missingCrds(facts: Facts, renderer: ChartRenderer, signal: AbortSignal): Promise<string[]> {
+  const wanted = objectsIn(await renderCrds(renderer, facts.namespace, signal))
+    .filter(({ kind }) => kind === 'CustomResourceDefinition')
+    .map(({ metadata }) => metadata.name);
+  const present = new Set((await facts.list(crdsPath, signal)).map(({ metadata }) => metadata.name));
+  return wanted.filter((name) => !present.has(name));
+}
