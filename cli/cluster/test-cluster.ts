@@ -222,7 +222,7 @@ export function addInstallation(cluster: TestCluster): TestInstallation {
       ['weft_clock_skew_seconds', {}, 0.2],
       ['weft_node_feature', { feature: 'btf' }, 1],
       ['weft_foreign_programs', {}, 0],
-      ['weft_cni_chained', { file: '10-bridge.conflist' }, 1],
+      ['weft_cni_repairs', {}, 0],
       ['weft_pods', {}, 1],
       ['control_identity_cert_expiration_timestamp_seconds', { identity: 'web.shop' }, now + daySeconds],
     ]);

@@ -281,12 +281,14 @@ const afterInstallation: Record<string, readonly Case[]> = {
   ],
   'weft-cni-chain': [
     {
-      break: setMetric(0, seriesOf('weft_cni_chained', { file: '10-bridge.conflist' }), 0),
-      says: /^node-1: weft-cni is not in 10-bridge\.conflist$/,
+      break: ({ agents: [first] }) =>
+        first && (first.ready = { status: 503, text: 'WEFT-E130 /etc/cni/net.d holds no network configuration\n' }),
+      says: /^node-1: WEFT-E130 \/etc\/cni\/net\.d holds no network configuration$/,
+      also: ['weft-agent-works'],
     },
     {
-      break: setMetric(0, seriesOf('weft_cni_chained', { file: '10-bridge.conflist' }), undefined),
-      says: /^node-1: it does not tell of its CNI chain$/,
+      break: setMetric(0, 'weft_cni_repairs', undefined),
+      says: /^node-1: it looks after no CNI chain/,
     },
   ],
   'weft-pods-captured': [
