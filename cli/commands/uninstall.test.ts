@@ -69,9 +69,9 @@ test('what is labelled is printed, but for what its owner takes along', async (t
   assert.deepEqual(
     parseAllDocuments(out).map((document) => document.toJS() as unknown),
     [
-      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ownNamespace } },
       { apiVersion: 'v1', kind: 'Service', metadata: { name: 'weft-controller', namespace: ownNamespace } },
       { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'weft-controller', namespace: ownNamespace } },
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ownNamespace } },
     ],
   );
 });

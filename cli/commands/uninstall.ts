@@ -51,9 +51,10 @@ async function refuseWhereInUse(facts: Facts, signal: AbortSignal): Promise<void
     throw new WeftError('WEFT-E407', `pods of these namespaces are in the mesh: ${[...inUse].sort().join(', ')}`);
 }
 
-/** In the order in which the server tells of kinds; what an owner takes along is left out. */
+/** Namespaces last, as one that goes takes along what would not be found any more. What an owner takes along is left out. */
 async function ownManifests(facts: Facts, signal: AbortSignal): Promise<object[]> {
   const manifests: object[] = [];
+  const namespaces: object[] = [];
   for (const { apiVersion, kind, path } of await discover(facts.cluster, signal)) {
     if (madeByOthers.has(kind)) continue;
     const objects = await facts.list<OwnedObject>(path, signal, `${partOf.label}=${partOf.value}`);
@@ -61,12 +62,12 @@ async function ownManifests(facts: Facts, signal: AbortSignal): Promise<object[]
       if (metadata.ownerReferences !== undefined && metadata.ownerReferences.length > 0) continue;
       if (metadata.namespace !== undefined && metadata.namespace !== facts.namespace && kind !== 'RoleBinding')
         continue;
-      manifests.push({
+      (kind === 'Namespace' ? namespaces : manifests).push({
         apiVersion,
         kind,
         metadata: { name: metadata.name, ...(metadata.namespace !== undefined && { namespace: metadata.namespace }) },
       });
     }
   }
-  return manifests;
+  return [...manifests, ...namespaces];
 }

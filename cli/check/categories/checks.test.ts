@@ -37,6 +37,7 @@ const everywhere: Record<string, readonly Case[]> = {
           cluster.change(paths.nodes, node, { status: { nodeInfo: { operatingSystem: 'windows' } } });
       },
       says: /^there is no Linux node$/,
+      also: ['node-kernel', 'node-architecture'],
     },
   ],
   'node-kernel': [

@@ -36,12 +36,14 @@ const clockSkew: Check = {
   },
 };
 
+const noLinuxNode = 'there is no Linux node';
+
 const linuxNodes: Check = {
   id: 'node-linux',
   description: 'there are Linux nodes',
   severity: 'error',
   hint: 'Agents run on Linux only; nodes of other systems stay outside the mesh.',
-  run: async (facts, signal) => ((await facts.linuxNodes(signal)).length > 0 ? undefined : 'there is no Linux node'),
+  run: async (facts, signal) => ((await facts.linuxNodes(signal)).length > 0 ? undefined : noLinuxNode),
 };
 
 const kernel = nodeCheck({
@@ -126,9 +128,11 @@ function nodeCheck(check: {
     hint,
     severity: 'error',
     run: async (facts, signal) => {
-      const problems = (await facts.linuxNodes(signal)).flatMap((node) => {
-        const found = problem(node);
-        return found === undefined ? [] : [`${node.metadata.name} ${found}`];
+      const found = await facts.linuxNodes(signal);
+      if (found.length === 0) return noLinuxNode;
+      const problems = found.flatMap((node) => {
+        const what = problem(node);
+        return what === undefined ? [] : [`${node.metadata.name} ${what}`];
       });
       return listed(problems);
     },
