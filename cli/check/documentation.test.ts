@@ -23,10 +23,12 @@ test('docs/checks.md says which checks are fatal, warn and are tried again', () 
   }
 });
 
-test('links of docs/checks.md lead somewhere', () => {
-  for (const [, file = '', anchor = ''] of text.matchAll(/\]\(([^)#]*)(?:#([^)]*))?\)/g)) {
-    const url = new URL(`../../docs/${file || 'checks.md'}`, import.meta.url);
-    assert.ok(existsSync(url), file);
-    if (anchor !== '') assert.match(readFileSync(url, 'utf8').toLowerCase(), new RegExp(`^## ${anchor}$`, 'm'), anchor);
-  }
-});
+for (const name of ['checks', 'cli', 'getting-started', 'threat-model'])
+  test(`links of docs/${name}.md lead somewhere`, () => {
+    const own = new URL(`../../docs/${name}.md`, import.meta.url);
+    for (const [, file = '', anchor = ''] of readFileSync(own, 'utf8').matchAll(/\]\(([^)#]*)(?:#([^)]*))?\)/g)) {
+      const url = file === '' ? own : new URL(`../../docs/${file}`, import.meta.url);
+      assert.ok(existsSync(url), file);
+      if (anchor !== '') assert.match(readFileSync(url, 'utf8').toLowerCase(), new RegExp(`^## ${anchor}$`, 'm'));
+    }
+  });
