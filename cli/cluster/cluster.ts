@@ -77,14 +77,18 @@ export class Cluster {
     return (await this.#json({ path }, signal, [404])) as Answer | undefined;
   }
 
-  async mayI({ verb, group, resource, subresource, namespace }: Right, signal: AbortSignal): Promise<boolean> {
-    const resourceAttributes = { verb, group, resource, subresource, namespace };
-    const body = {
-      apiVersion: 'authorization.k8s.io/v1',
-      kind: 'SelfSubjectAccessReview',
-      spec: { resourceAttributes },
-    };
-    const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+  async mayI(right: Right, signal: AbortSignal): Promise<boolean> {
+    return this.#review('SelfSubjectAccessReview', {}, right, signal);
+  }
+
+  /** Somebody else, such as "system:serviceaccount:NAMESPACE:NAME". */
+  async may(user: string, right: Right, signal: AbortSignal): Promise<boolean> {
+    return this.#review('SubjectAccessReview', { user }, right, signal);
+  }
+
+  async #review(kind: string, who: object, right: Right, signal: AbortSignal): Promise<boolean> {
+    const body = { apiVersion: 'authorization.k8s.io/v1', kind, spec: { ...who, resourceAttributes: right } };
+    const path = `/apis/authorization.k8s.io/v1/${kind.toLowerCase()}s`;
     const answer = (await this.#json({ method: 'POST', path, body }, signal)) as { status?: { allowed?: boolean } };
     return answer.status?.allowed === true;
   }

@@ -15,7 +15,7 @@ const label = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
 function readSample(line: string): Sample | undefined {
   const [, name, labels = '', text = ''] = sampleLine.exec(line) ?? [];
   const value = Number(text.replace('Inf', 'Infinity'));
-  if (name === undefined) return undefined;
+  if (name === undefined || Number.isNaN(value)) return undefined; // which tells nothing
   return {
     name,
     value,

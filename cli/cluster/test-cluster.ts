@@ -26,7 +26,9 @@ const daySeconds = 86_400;
 /** An API server with objects at paths, whose clock may be set, and with pods that answer on their admin ports. */
 export class TestCluster {
   readonly server = new FakeApiServer([]);
+  /** VERB RESOURCE */
   readonly denied = new Set<string>();
+  readonly deniedToOthers = new Set<string>();
   gitVersion = 'v1.36.1';
   #access: Awaited<ReturnType<FakeApiServer['listen']>> | undefined;
 
@@ -35,11 +37,15 @@ export class TestCluster {
     cluster.#access = await cluster.server.listen();
     t.after(() => cluster.server.close());
     cluster.server.handlers.set('/version', () => ({ status: 200, body: { gitVersion: cluster.gitVersion } }));
-    cluster.server.handlers.set('/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', ({ body }) => {
-      const { spec } = JSON.parse(body) as { spec: { resourceAttributes: { verb: string; resource: string } } };
-      const { verb, resource } = spec.resourceAttributes;
-      return { status: 201, body: { status: { allowed: !cluster.denied.has(`${verb} ${resource}`) } } };
-    });
+    for (const [kind, denied] of [
+      ['selfsubjectaccessreviews', cluster.denied],
+      ['subjectaccessreviews', cluster.deniedToOthers],
+    ] as const)
+      cluster.server.handlers.set(`/apis/authorization.k8s.io/v1/${kind}`, ({ body }) => {
+        const { spec } = JSON.parse(body) as { spec: { resourceAttributes: { verb: string; resource: string } } };
+        const { verb, resource } = spec.resourceAttributes;
+        return { status: 201, body: { status: { allowed: !denied.has(`${verb} ${resource}`) } } };
+      });
     return cluster;
   }
 

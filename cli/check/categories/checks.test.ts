@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 
+import { parse } from 'yaml';
+
+import type { Right } from '../../cluster/cluster.ts';
 import type { TestInstallation } from '../../cluster/test-cluster.ts';
 import { TestCluster, addInstallation, addNodes, ownNamespace, paths, seriesOf } from '../../cluster/test-cluster.ts';
 import type { CheckResult } from '../runner.ts';
 import { runChecks } from '../runner.ts';
 import { installed, preInstallation } from './all.ts';
+import { controllerRights } from './existence.ts';
 
 /** What makes a check red, and what it then says; `also` turns red as well, as it follows. */
 interface Case {
@@ -119,6 +124,12 @@ const afterInstallation: Record<string, readonly Case[]> = {
   'weft-existence-sa': [missing(paths.accounts, 'weft-agent', 'serviceaccounts')],
   'weft-existence-cr': [missing(paths.clusterRoles, 'weft-controller', 'clusterroles')],
   'weft-existence-crb': [missing(paths.clusterRoleBindings, 'weft-controller', 'clusterrolebindings')],
+  'weft-existence-rights': [
+    {
+      break: ({ cluster }) => cluster.deniedToOthers.add('watch endpointslices').add('create tokenreviews'),
+      says: /^system:serviceaccount:weft-system:weft-controller may not watch endpointslices, create tokenreviews$/,
+    },
+  ],
   'weft-existence-unschedulable-pods': [
     {
       break: ({ cluster }) =>
@@ -404,6 +415,21 @@ for (const [id, broken] of Object.entries(fatal))
     assert.deepEqual([last?.check.id, last?.result], [id, 'error']);
     assert.match(last?.problem ?? '', broken.says);
   });
+
+test('the rights that are checked are those that the ClusterRole gives', () => {
+  const role = parse(readFileSync(new URL('../../../deploy/rbac/controller.yaml', import.meta.url), 'utf8')) as {
+    rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+  };
+  const gives = (right: Right) =>
+    role.rules.some(
+      ({ apiGroups, resources, verbs }) =>
+        apiGroups.includes(right.group) && resources.includes(right.resource) && verbs.includes(right.verb),
+    );
+  assert.deepEqual(
+    controllerRights.filter((right) => !gives(right)),
+    [],
+  );
+});
 
 test('the version that is expected may be another', async (t) => {
   const cluster = await TestCluster.start(t);

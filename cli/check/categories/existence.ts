@@ -1,3 +1,4 @@
+import type { Right } from '../../cluster/cluster.ts';
 import type { Facts } from '../../cluster/facts.ts';
 import type { KubeObject, Pod } from '../../cluster/objects.ts';
 import { isConditionTrue, nameOf } from '../../cluster/objects.ts';
@@ -6,6 +7,14 @@ import type { Category, Check } from '../check.ts';
 import { listed } from '../check.ts';
 
 const installHint = 'Install Weft (`weft install | kubectl apply -f -`), or name its namespace with -L.';
+
+/** deploy/rbac/controller.yaml */
+export const controllerRights: readonly Right[] = [
+  ...['namespaces', 'nodes', 'pods', 'serviceaccounts', 'services'].map((resource) => ({ group: '', resource })),
+  { group: 'discovery.k8s.io', resource: 'endpointslices' },
+]
+  .flatMap((kind): Right[] => ['list', 'watch'].map((verb) => ({ verb, ...kind })))
+  .concat({ verb: 'create', group: 'authentication.k8s.io', resource: 'tokenreviews' });
 
 /** What an installation consists of, and that it runs. */
 export const existence: Category = {
@@ -48,6 +57,19 @@ export const existence: Category = {
       severity: 'error',
       paths: () => [`/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${controller.name}`],
     }),
+    {
+      id: 'weft-existence-rights',
+      description: 'the controller may do what it must',
+      severity: 'error',
+      hint: 'Apply the installation again; somebody may have changed the ClusterRole or its binding.',
+      run: async (facts, signal) => {
+        const account = `system:serviceaccount:${facts.namespace}:${controller.name}`;
+        const missing: string[] = [];
+        for (const right of controllerRights)
+          if (!(await facts.cluster.may(account, right, signal))) missing.push(`${right.verb} ${right.resource}`);
+        return missing.length === 0 ? undefined : `${account} may not ${missing.join(', ')}`;
+      },
+    },
     {
       id: 'weft-existence-unschedulable-pods',
       description: 'no unschedulable pods',
