@@ -1,3 +1,4 @@
+import { WeftError } from '../../mesh/errors.ts';
 import type { Cluster } from './cluster.ts';
 
 export interface Resource {
@@ -20,16 +21,38 @@ interface GroupList {
   readonly groups?: readonly { readonly preferredVersion?: { readonly groupVersion: string } }[];
 }
 
-/** The kinds that the server knows and whose objects can be listed and deleted. @throws WeftError E403 */
-export async function discover(cluster: Cluster, signal: AbortSignal): Promise<Resource[]> {
+/**
+ * The kinds that the server knows and whose objects can be listed and deleted. @throws WeftError E403
+ * @param onUnknown an API that is served by somebody else, who does not answer
+ */
+export async function discover(
+  cluster: Cluster,
+  signal: AbortSignal,
+  onUnknown: (error: WeftError) => void,
+): Promise<Resource[]> {
   const { groups = [] } = (await cluster.read<GroupList>('/apis', signal)) ?? {};
   const versions = groups.flatMap(({ preferredVersion }) => preferredVersion?.groupVersion ?? []);
   const found: Resource[] = [];
   for (const path of ['/api/v1', ...versions.map((version) => `/apis/${version}`)]) {
-    const list = await cluster.read<ResourceList>(path, signal);
+    const list = await readKinds(cluster, path, signal, onUnknown);
     for (const { name, kind, verbs = [] } of list?.resources ?? [])
       if (verbs.includes('list') && verbs.includes('delete') && !name.includes('/'))
         found.push({ apiVersion: list?.groupVersion ?? '', kind, path: `${path}/${name}` });
   }
   return found;
+}
+
+async function readKinds(
+  cluster: Cluster,
+  path: string,
+  signal: AbortSignal,
+  onUnknown: (error: WeftError) => void,
+): Promise<ResourceList | undefined> {
+  try {
+    return await cluster.read<ResourceList>(path, signal);
+  } catch (error) {
+    if (!(error instanceof WeftError) || signal.aborted) throw error;
+    onUnknown(error);
+    return undefined;
+  }
 }

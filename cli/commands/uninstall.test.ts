@@ -85,6 +85,17 @@ test('it is refused while pods are in the mesh, unless it is forced', async (t) 
   assert.match((await run('--force')).out, /^---\napiVersion: v1\nkind: Namespace\n/);
 });
 
+test('an API that somebody else serves and that is away hinders nothing', async (t) => {
+  const { cluster, run } = await setUp(t);
+  cluster.put(paths.namespaces, { metadata: { name: ownNamespace, labels } });
+  const body = { kind: 'Status', message: 'the server is currently unable to handle the request' };
+  cluster.server.handlers.set('/apis/gone.example/v1', () => ({ status: 503, body }));
+  const { status, out, err } = await run('--force');
+  assert.equal(status, 0);
+  assert.match(out, /kind: Namespace/);
+  assert.match(err, /^weft: left out: WEFT-E403 \/apis\/gone\.example\/v1: .*unable to handle the request\n$/);
+});
+
 test('where there is nothing, that is told', async (t) => {
   const { run } = await setUp(t);
   assert.match((await run('--force')).err, /^weft: WEFT-E404 nothing in the cluster is labelled/);

@@ -22,10 +22,12 @@ export const uninstall = defineCommand({
   flags: { force: { help: 'also while pods are in the mesh: they go on in plaintext' }, ...clusterFlags },
   examples: ['weft uninstall | kubectl delete -f -'],
   run: async ({ flags, surroundings }) => {
-    const { out, signal } = surroundings;
+    const { out, err, signal } = surroundings;
     const manifests = await withFacts(flags, surroundings, async (facts) => {
       if (!flags.force) await refuseWhereInUse(facts, signal);
-      return ownManifests(facts, signal);
+      return ownManifests(facts, signal, ({ code, message }) => {
+        err.write(`weft: left out: ${code} ${message}\n`);
+      });
     });
     if (manifests.length === 0)
       throw new WeftError('WEFT-E404', `nothing in the cluster is labelled ${partOf.label}=${partOf.value}`);
@@ -52,10 +54,14 @@ async function refuseWhereInUse(facts: Facts, signal: AbortSignal): Promise<void
 }
 
 /** Namespaces last, as one that goes takes along what would not be found any more. What an owner takes along is left out. */
-async function ownManifests(facts: Facts, signal: AbortSignal): Promise<object[]> {
+async function ownManifests(
+  facts: Facts,
+  signal: AbortSignal,
+  onUnknown: (error: WeftError) => void,
+): Promise<object[]> {
   const manifests: object[] = [];
   const namespaces: object[] = [];
-  for (const { apiVersion, kind, path } of await discover(facts.cluster, signal)) {
+  for (const { apiVersion, kind, path } of await discover(facts.cluster, signal, onUnknown)) {
     if (madeByOthers.has(kind)) continue;
     const objects = await facts.list<OwnedObject>(path, signal, `${partOf.label}=${partOf.value}`);
     for (const { metadata } of objects) {
