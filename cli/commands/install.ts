@@ -5,7 +5,7 @@ import { defineCommand } from '../command.ts';
 import type { ChartRenderer } from '../install/chart.ts';
 import { choiceFlags, choicesOf, issuerFilesOf } from '../install/flags.ts';
 import { HelmRenderer } from '../install/helm.ts';
-import { chooseIssuer } from '../install/issuer-values.ts';
+import { chooseIssuer, isExternal } from '../install/issuer-values.ts';
 import { objectsIn, renderCrds, renderInstallation } from '../install/manifests.ts';
 
 const crdsPath = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
@@ -21,7 +21,7 @@ export const install = defineCommand({
   examples: [
     'weft install --crds | kubectl apply --server-side -f -',
     'weft install | kubectl apply -f -',
-    'weft install --ha --set controller.logLevel=debug | kubectl apply -f -',
+    'weft install --ha --set agent.logLevel=debug | kubectl apply -f -',
   ],
   run: async ({ flags, surroundings }) => {
     const { out, signal, environment } = surroundings;
@@ -32,7 +32,7 @@ export const install = defineCommand({
       return 0;
     }
     const choices = choicesOf(flags, renderer);
-    const issuer = flags['identity-external-issuer'] ? undefined : chooseIssuer(issuerFilesOf(flags));
+    const issuer = isExternal(choices) ? undefined : chooseIssuer(issuerFilesOf(flags));
     if (!flags['ignore-cluster'])
       await withFacts(flags, surroundings, (facts) => refuseWhereNotFit(facts, renderer, signal));
     out.write(await renderInstallation(renderer, { namespace, choices, issuer }, signal));
