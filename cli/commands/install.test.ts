@@ -120,6 +120,24 @@ test('install wants the CRDs first, and prints them', async (t) => {
   assert.deepEqual([status, documents.map(({ kind }) => kind)], [0, ['CustomResourceDefinition']]);
 });
 
+test('definitions of another mesh are left to it, and where none is left that is told', async (t) => {
+  const { cluster, helm, run } = await setUp(t);
+  cluster.put(crds, { metadata: { name: 'own.weft.dev', labels: { 'app.kubernetes.io/part-of': 'weft' } } });
+  addCrds(cluster);
+  helm.answer(`cat "$7"`);
+  for (const command of ['install', 'upgrade']) {
+    const { out } = await run(command, '--crds');
+    assert.equal(out, '---\nexcept:\n  - servers.policy.linkerd.io\n');
+  }
+  helm.answer('printf -- "---\\n\\n"');
+  assert.deepEqual(await run('install', '--crds', '--ignore-cluster'), {
+    status: 0,
+    out: '',
+    err: 'weft: there is no CustomResourceDefinition to install\n',
+    documents: [],
+  });
+});
+
 test('install where Weft is, is refused; upgrade where it is not', async (t) => {
   const { cluster, run } = await setUp(t);
   assert.match(

@@ -7,11 +7,12 @@ import { defineCommand } from '../command.ts';
 import type { Choices } from '../install/chart.ts';
 import type { SecretObject } from '../install/choices.ts';
 import { choicesSecret, joinChoices, readChoices } from '../install/choices.ts';
+import { crdsOfOthers, printCrds } from '../install/crds.ts';
 import type { ChoiceFlags } from '../install/flags.ts';
 import { choiceFlags, choicesOf, issuerFilesOf } from '../install/flags.ts';
 import { HelmRenderer } from '../install/helm.ts';
 import { anchorsConfigMap, chooseIssuer, isExternal, issuerOf, issuerSecret } from '../install/issuer-values.ts';
-import { renderCrds, renderInstallation } from '../install/manifests.ts';
+import { renderInstallation } from '../install/manifests.ts';
 
 export const upgrade = defineCommand({
   name: 'upgrade',
@@ -27,8 +28,8 @@ export const upgrade = defineCommand({
     const namespace = flags['weft-namespace'];
     const renderer = new HelmRenderer(environment);
     if (flags.crds) {
-      out.write(await renderCrds(renderer, namespace, signal));
-      return 0;
+      const others = await withFacts(flags, surroundings, (facts) => crdsOfOthers(facts, signal));
+      return printCrds(renderer, namespace, others, surroundings);
     }
     const added = choicesOf(flags, renderer);
     const { choices, issuer } = await withFacts(flags, surroundings, async (facts) => {
