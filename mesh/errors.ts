@@ -72,7 +72,7 @@ const catalogue = {
   'WEFT-E406': 'Look at the cause. Rendering needs Helm 3 or 4: put `helm` on the PATH, or name it with WEFT_HELM.',
   'WEFT-E407':
     'Take the namespaces and pods out of the mesh first (`kubectl label namespace NAME weft.dev/mesh-`), or use --force.',
-  'WEFT-E408': 'Follow what the message says, or use --ignore-cluster to render without looking at the cluster.',
+  'WEFT-E408': 'Do what the message says; `weft check` tells how the installation is.',
 } as const;
 
 export type ErrorCode = keyof typeof catalogue;

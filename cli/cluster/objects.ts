@@ -58,7 +58,10 @@ export interface Deployment extends KubeObject {
 }
 
 export interface DaemonSet extends KubeObject {
-  readonly spec?: { readonly selector?: LabelSelector };
+  readonly spec?: {
+    readonly selector?: LabelSelector;
+    readonly template?: { readonly spec?: { readonly containers?: readonly { readonly args?: readonly string[] }[] } };
+  };
   readonly status?: {
     readonly observedGeneration?: number;
     readonly desiredNumberScheduled?: number;

@@ -120,6 +120,24 @@ test('install wants the CRDs first, and prints them', async (t) => {
   assert.deepEqual([status, documents.map(({ kind }) => kind)], [0, ['CustomResourceDefinition']]);
 });
 
+test('definitions of another mesh are left to it, and where none is left that is told', async (t) => {
+  const { cluster, helm, run } = await setUp(t);
+  cluster.put(crds, { metadata: { name: 'own.weft.dev', labels: { 'app.kubernetes.io/part-of': 'weft' } } });
+  addCrds(cluster);
+  helm.answer(`cat "$7"`);
+  for (const command of ['install', 'upgrade']) {
+    const { out } = await run(command, '--crds');
+    assert.equal(out, '---\nexcept:\n  - servers.policy.linkerd.io\n');
+  }
+  helm.answer('printf -- "---\\n\\n"');
+  assert.deepEqual(await run('install', '--crds', '--ignore-cluster'), {
+    status: 0,
+    out: '',
+    err: 'weft: there is no CustomResourceDefinition to install\n',
+    documents: [],
+  });
+});
+
 test('install where Weft is, is refused; upgrade where it is not', async (t) => {
   const { cluster, run } = await setUp(t);
   assert.match(
@@ -177,10 +195,44 @@ test('upgrade never goes on without the issuer', async (t) => {
   assert.match((await run('upgrade')).err, /^weft: WEFT-E211 .*its key is not the key of its certificate/);
   const external = await run('upgrade', '--identity-external-issuer');
   assert.equal(external.status, 0);
-  assert.deepEqual(valuesIn(external.documents), [{ identity: { externalIssuer: true } }]);
+  assert.deepEqual(valuesIn(external.documents), [{ identity: { externalIssuer: true, externalCA: true } }]);
   cluster.put(secrets, { metadata: { name: choicesSecret } });
   assert.match((await run('upgrade')).err, /WEFT-E408 the Secret "weft-install-choices" cannot be read/);
   assert.ok(helm.calls().length > 0);
+});
+
+test('an issuer that somebody else writes stays so in upgrades, and the anchors may be given', async (t) => {
+  const { cluster, helm, run } = await setUp(t);
+  addCrds(cluster);
+  const anchors = join(helm.folder, 'anchors');
+  writeFileSync(anchors, 'PEM\n');
+  const args = ['install', '--identity-external-issuer', '--identity-trust-anchors-file', anchors];
+  const installed = await run(...args);
+  const values = [{ identityTrustAnchorsPEM: 'PEM\n', identity: { externalIssuer: true } }];
+  assert.deepEqual(valuesIn(installed.documents), values);
+  const secret = installed.documents.at(-1);
+  assert.ok(secret);
+  addInstallation(cluster);
+  cluster.put(secrets, secret);
+  cluster.put(secrets, asSecret(createAuthority()));
+  assert.deepEqual(valuesIn((await run('upgrade')).documents), values);
+  const own = await run('upgrade', '--set', 'identity.externalIssuer=false');
+  assert.equal(valuesIn(own.documents).length, 2);
+});
+
+test('an upgrade keeps all anchors that the mesh trusts', async (t) => {
+  const { cluster, run } = await setUp(t);
+  addCrds(cluster);
+  const secret = (await run('install')).documents.at(-1);
+  assert.ok(secret);
+  addInstallation(cluster);
+  cluster.put(secrets, secret);
+  const [issuer, next] = [createAuthority(), createAuthority()];
+  cluster.put(secrets, asSecret(issuer));
+  const anchors = issuer.anchors + next.anchors;
+  const configMap = { metadata: { name: 'weft-trust-anchors' }, data: { 'ca.crt': anchors } };
+  cluster.put(`${paths.namespaces}/${ownNamespace}/configmaps`, configMap);
+  assert.deepEqual(issuerIn((await run('upgrade')).documents), { ...issuer, anchors });
 });
 
 test('an issuer of files is taken as the controller would take it', async (t) => {

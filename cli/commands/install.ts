@@ -3,12 +3,11 @@ import type { Facts } from '../cluster/facts.ts';
 import { clusterFlags, withFacts } from '../cluster-flags.ts';
 import { defineCommand } from '../command.ts';
 import type { ChartRenderer } from '../install/chart.ts';
+import { crdsOfOthers, missingCrds, printCrds } from '../install/crds.ts';
 import { choiceFlags, choicesOf, issuerFilesOf } from '../install/flags.ts';
 import { HelmRenderer } from '../install/helm.ts';
-import { chooseIssuer } from '../install/issuer-values.ts';
-import { objectsIn, renderCrds, renderInstallation } from '../install/manifests.ts';
-
-const crdsPath = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+import { chooseIssuer, isExternal } from '../install/issuer-values.ts';
+import { renderInstallation } from '../install/manifests.ts';
 
 export const install = defineCommand({
   name: 'install',
@@ -21,18 +20,20 @@ export const install = defineCommand({
   examples: [
     'weft install --crds | kubectl apply --server-side -f -',
     'weft install | kubectl apply -f -',
-    'weft install --ha --set controller.logLevel=debug | kubectl apply -f -',
+    'weft install --ha --set agent.logLevel=debug | kubectl apply -f -',
   ],
   run: async ({ flags, surroundings }) => {
     const { out, signal, environment } = surroundings;
     const namespace = flags['weft-namespace'];
     const renderer = new HelmRenderer(environment);
     if (flags.crds) {
-      out.write(await renderCrds(renderer, namespace, signal));
-      return 0;
+      const others = flags['ignore-cluster']
+        ? []
+        : await withFacts(flags, surroundings, (facts) => crdsOfOthers(facts, signal));
+      return printCrds(renderer, namespace, others, surroundings);
     }
     const choices = choicesOf(flags, renderer);
-    const issuer = flags['identity-external-issuer'] ? undefined : chooseIssuer(issuerFilesOf(flags));
+    const issuer = isExternal(choices) ? undefined : chooseIssuer(issuerFilesOf(flags));
     if (!flags['ignore-cluster'])
       await withFacts(flags, surroundings, (facts) => refuseWhereNotFit(facts, renderer, signal));
     out.write(await renderInstallation(renderer, { namespace, choices, issuer }, signal));
@@ -53,12 +54,4 @@ async function refuseWhereNotFit(facts: Facts, renderer: ChartRenderer, signal: 
       'WEFT-E408',
       `the cluster has no ${missing.join(', ')}: run \`weft install --crds | kubectl apply --server-side -f -\` first`,
     );
-}
-
-export async function missingCrds(facts: Facts, renderer: ChartRenderer, signal: AbortSignal): Promise<string[]> {
-  const wanted = objectsIn(await renderCrds(renderer, facts.namespace, signal))
-    .filter(({ kind }) => kind === 'CustomResourceDefinition')
-    .map(({ metadata }) => metadata.name);
-  const present = new Set((await facts.list(crdsPath, signal)).map(({ metadata }) => metadata.name));
-  return wanted.filter((name) => !present.has(name));
 }

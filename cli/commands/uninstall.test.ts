@@ -55,6 +55,7 @@ test('what is labelled is printed, but for what its owner takes along', async (t
   for (const node of ['node-1', 'node-2']) cluster.remove(paths.pods, `web-${node}`);
   cluster.put(paths.namespaces, { metadata: { name: ownNamespace, labels } });
   const own = { namespace: ownNamespace, labels };
+  cluster.remove(paths.daemonSets, 'weft-agent');
   cluster.put('/apis/apps/v1/deployments', {
     metadata: { name: 'weft-controller', ...own },
     spec: { replicas: 1 },
@@ -74,6 +75,19 @@ test('what is labelled is printed, but for what its owner takes along', async (t
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ownNamespace } },
     ],
   );
+});
+
+test('it is refused while agents are on their nodes, unless they take Weft away or it is forced', async (t) => {
+  const { cluster, run } = await setUp(t);
+  for (const node of ['node-1', 'node-2']) cluster.remove(paths.pods, `web-${node}`);
+  cluster.put(paths.namespaces, { metadata: { name: ownNamespace, labels } });
+  assert.match((await run()).err, /^weft: WEFT-E408 agents are on their nodes: run `weft upgrade --set uninstall=true/);
+  assert.equal((await run('--force')).status, 0);
+  const template = { spec: { containers: [{ args: ['uninstall'] }] } };
+  cluster.change(paths.daemonSets, 'weft-agent', { spec: { template }, status: { updatedNumberScheduled: 1 } });
+  assert.match((await run()).err, /^weft: WEFT-E408 1 of 2 agents have taken Weft from their nodes/);
+  cluster.change(paths.daemonSets, 'weft-agent', { status: { updatedNumberScheduled: 2 } });
+  assert.equal((await run()).status, 0);
 });
 
 test('it is refused while pods are in the mesh, unless it is forced', async (t) => {

@@ -19,12 +19,18 @@ const madeByOthers: ReadonlySet<string> = new Set(['Endpoints', 'EndpointSlice',
 export const uninstall = defineCommand({
   name: 'uninstall',
   summary: 'Print what belongs to the installation, for `kubectl delete -f -`',
-  flags: { force: { help: 'also while pods are in the mesh: they go on in plaintext' }, ...clusterFlags },
-  examples: ['weft uninstall | kubectl delete -f -'],
+  flags: {
+    force: { help: 'also while pods are in the mesh, which then go on in plaintext, or agents on their nodes' },
+    ...clusterFlags,
+  },
+  examples: ['weft upgrade --set uninstall=true | kubectl apply -f -', 'weft uninstall | kubectl delete -f -'],
   run: async ({ flags, surroundings }) => {
     const { out, err, signal } = surroundings;
     const manifests = await withFacts(flags, surroundings, async (facts) => {
-      if (!flags.force) await refuseWhereInUse(facts, signal);
+      if (!flags.force) {
+        await refuseWhereInUse(facts, signal);
+        await refuseWhereOnNodes(facts, signal);
+      }
       return ownManifests(facts, signal, ({ code, message }) => {
         err.write(`weft: left out: ${code} ${message}\n`);
       });
@@ -51,6 +57,29 @@ async function refuseWhereInUse(facts: Facts, signal: AbortSignal): Promise<void
   }
   if (inUse.size > 0)
     throw new WeftError('WEFT-E407', `pods of these namespaces are in the mesh: ${[...inUse].sort().join(', ')}`);
+}
+
+/** What agents keep on nodes (the CNI chain, pins, rules) only they can take away. @throws WeftError E408 */
+async function refuseWhereOnNodes(facts: Facts, signal: AbortSignal): Promise<void> {
+  const { spec, status } = (await facts.daemonSet(signal)) ?? {};
+  if (spec === undefined) return;
+  const isLeaving = spec.template?.spec?.containers?.some(({ args = [] }) => args.includes('uninstall')) === true;
+  if (!isLeaving)
+    throw new WeftError(
+      'WEFT-E408',
+      'agents are on their nodes: run `weft upgrade --set uninstall=true | kubectl apply -f -` first, which has them take everything of Weft away, or use --force',
+    );
+  const {
+    desiredNumberScheduled: wanted = 0,
+    updatedNumberScheduled: updated = 0,
+    numberReady: ready = 0,
+  } = status ?? {};
+  const done = Math.min(updated, ready);
+  if (done < wanted)
+    throw new WeftError(
+      'WEFT-E408',
+      `${done} of ${wanted} agents have taken Weft from their nodes: wait for the others`,
+    );
 }
 
 /** Namespaces last, as one that goes takes along what would not be found any more. What an owner takes along is left out. */

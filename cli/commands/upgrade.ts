@@ -1,16 +1,18 @@
 import type { IssuerTexts } from '../../control-plane/identity/issuer.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { Facts } from '../cluster/facts.ts';
+import type { ConfigMap } from '../cluster/objects.ts';
 import { clusterFlags, withFacts } from '../cluster-flags.ts';
 import { defineCommand } from '../command.ts';
 import type { Choices } from '../install/chart.ts';
 import type { SecretObject } from '../install/choices.ts';
 import { choicesSecret, joinChoices, readChoices } from '../install/choices.ts';
+import { crdsOfOthers, printCrds } from '../install/crds.ts';
 import type { ChoiceFlags } from '../install/flags.ts';
 import { choiceFlags, choicesOf, issuerFilesOf } from '../install/flags.ts';
 import { HelmRenderer } from '../install/helm.ts';
-import { chooseIssuer, issuerOf, issuerSecret } from '../install/issuer-values.ts';
-import { renderCrds, renderInstallation } from '../install/manifests.ts';
+import { anchorsConfigMap, chooseIssuer, isExternal, issuerOf, issuerSecret } from '../install/issuer-values.ts';
+import { renderInstallation } from '../install/manifests.ts';
 
 export const upgrade = defineCommand({
   name: 'upgrade',
@@ -26,14 +28,14 @@ export const upgrade = defineCommand({
     const namespace = flags['weft-namespace'];
     const renderer = new HelmRenderer(environment);
     if (flags.crds) {
-      out.write(await renderCrds(renderer, namespace, signal));
-      return 0;
+      const others = await withFacts(flags, surroundings, (facts) => crdsOfOthers(facts, signal));
+      return printCrds(renderer, namespace, others, surroundings);
     }
     const added = choicesOf(flags, renderer);
-    const { choices, issuer } = await withFacts(flags, surroundings, async (facts) => ({
-      choices: joinChoices(await earlierChoices(facts, signal), added),
-      issuer: await issuerFor(flags, facts, signal),
-    }));
+    const { choices, issuer } = await withFacts(flags, surroundings, async (facts) => {
+      const all = joinChoices(await earlierChoices(facts, signal), added);
+      return { choices: all, issuer: isExternal(all) ? undefined : await issuerFor(flags, facts, signal) };
+    });
     out.write(await renderInstallation(renderer, { namespace, choices, issuer }, signal));
     return 0;
   },
@@ -58,8 +60,7 @@ async function earlierChoices(facts: Facts, signal: AbortSignal): Promise<Choice
 }
 
 /** The one that signs now, unless another is named: it may have been replaced since the installation. @throws WeftError E211, E408 */
-async function issuerFor(flags: ChoiceFlags, facts: Facts, signal: AbortSignal): Promise<IssuerTexts | undefined> {
-  if (flags['identity-external-issuer']) return undefined;
+async function issuerFor(flags: ChoiceFlags, facts: Facts, signal: AbortSignal): Promise<IssuerTexts> {
   const files = issuerFilesOf(flags);
   if (Object.values(files).some((file) => file !== undefined)) return chooseIssuer(files);
   const secret = await secretOf(facts, issuerSecret, signal);
@@ -68,7 +69,11 @@ async function issuerFor(flags: ChoiceFlags, facts: Facts, signal: AbortSignal):
       'WEFT-E408',
       `there is no Secret "${issuerSecret}" with the issuer: name another by the --identity-* files`,
     );
-  return issuerOf(secret);
+  const anchors = await facts.get<ConfigMap>(
+    `/api/v1/namespaces/${facts.namespace}/configmaps/${anchorsConfigMap}`,
+    signal,
+  );
+  return issuerOf(secret, anchors?.data?.['ca.crt']);
 }
 
 function secretOf(facts: Facts, name: string, signal: AbortSignal): Promise<SecretObject | undefined> {

@@ -2,6 +2,7 @@ import type { FlagValues, Flags } from '../command.ts';
 import type { ChartRenderer, Choices } from './chart.ts';
 import { readValuesFile } from './choices.ts';
 import type { IssuerFiles } from './issuer-values.ts';
+import { externalIssuerValues } from './issuer-values.ts';
 
 /** Of install and upgrade: what is chosen for an installation. */
 export const choiceFlags = {
@@ -13,7 +14,9 @@ export const choiceFlags = {
   'identity-trust-anchors-file': { value: 'FILE', help: 'trust anchors, PEM; made where none are given' },
   'identity-issuer-certificate-file': { value: 'FILE', help: 'certificate of the issuer and its chain, PEM' },
   'identity-issuer-key-file': { value: 'FILE', help: 'key of the issuer, PEM' },
-  'identity-external-issuer': { help: 'the issuer is in the Secret weft-issuer, which somebody else writes' },
+  'identity-external-issuer': {
+    help: 'somebody else writes the Secret weft-issuer, and the ConfigMap weft-trust-anchors where no anchors are given',
+  },
 } as const satisfies Flags;
 
 export type ChoiceFlags = FlagValues<typeof choiceFlags>;
@@ -21,7 +24,9 @@ export type ChoiceFlags = FlagValues<typeof choiceFlags>;
 /** @throws WeftError E401, E406 */
 export function choicesOf(flags: ChoiceFlags, renderer: ChartRenderer): Choices {
   const highAvailability = flags.ha ? [renderer.carriedValues('weft', 'values-ha.yaml')] : [];
-  const external = flags['identity-external-issuer'] ? ['identity:\n  externalIssuer: true\n'] : [];
+  const external = flags['identity-external-issuer']
+    ? [externalIssuerValues(flags['identity-trust-anchors-file'])]
+    : [];
   return {
     values: [...highAvailability, ...external, ...flags.values.map(readValuesFile)],
     set: flags.set,

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 
 import type { IssuerTexts } from '../../control-plane/identity/issuer.ts';
 import { readIssuer } from '../../control-plane/identity/issuer.ts';
 import { createAuthority } from '../../control-plane/identity/new-authority.ts';
 import { WeftError } from '../../mesh/errors.ts';
+import type { Choices } from './chart.ts';
 import type { SecretObject } from './choices.ts';
 
+/** A ConfigMap; its ca.crt is whom the mesh trusts. */
+export const anchorsConfigMap = 'weft-trust-anchors';
 /** The Secret that the controller reads its issuer from; kubernetes.io/tls with the trust anchors, as cert-manager writes it. */
 export const issuerSecret = 'weft-issuer';
 
@@ -35,10 +38,27 @@ export function chooseIssuer(files: IssuerFiles): IssuerTexts {
   return verified({ anchors: read(anchors), certificates: read(certificate), key: read(key) });
 }
 
-/** @throws WeftError E211 */
-export function issuerOf(secret: SecretObject): IssuerTexts {
+/** @param anchors whom the mesh trusts now, which may be more than the Secret names. @throws WeftError E211 */
+export function issuerOf(secret: SecretObject, anchors: string | undefined): IssuerTexts {
   const text = (name: string): string => Buffer.from(secret.data?.[name] ?? '', 'base64').toString();
-  return verified({ anchors: text('ca.crt'), certificates: text('tls.crt'), key: text('tls.key') });
+  return verified({ anchors: anchors ?? text('ca.crt'), certificates: text('tls.crt'), key: text('tls.key') });
+}
+
+/** Values for an issuer that somebody else writes, and maybe the anchors as well. @throws WeftError E401 */
+export function externalIssuerValues(anchorsFile: string | undefined): string {
+  if (anchorsFile === undefined) return stringify({ identity: { externalIssuer: true, externalCA: true } });
+  return stringify({ identityTrustAnchorsPEM: read(anchorsFile), identity: { externalIssuer: true } });
+}
+
+/** Whether that was chosen; the last word counts. */
+export function isExternal({ values, set }: Choices): boolean {
+  let isChosen = false;
+  for (const text of values) {
+    const { identity } = (parse(text) as { identity?: { externalIssuer?: unknown } } | null) ?? {};
+    if (typeof identity?.externalIssuer === 'boolean') isChosen = identity.externalIssuer;
+  }
+  for (const [, value] of set.join().matchAll(/(?:^|,)identity\.externalIssuer=(\w+)/g)) isChosen = value === 'true';
+  return isChosen;
 }
 
 /** As the controller will: what it refuses must not be installed. */

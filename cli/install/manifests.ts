@@ -26,8 +26,16 @@ export async function renderInstallation(
   return joined(...own, rendered, keptChoices(choices, namespace));
 }
 
-export async function renderCrds(renderer: ChartRenderer, namespace: string, signal: AbortSignal): Promise<string> {
-  return joined(await renderer.render({ chart: 'weft-crds', namespace, choices: noChoices }, signal));
+/** @param except what is somebody else's. Empty where nothing is left. @throws WeftError E406 */
+export async function renderCrds(
+  renderer: ChartRenderer,
+  namespace: string,
+  except: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
+  const choices = except.length === 0 ? noChoices : { ...noChoices, values: [stringify({ except })] };
+  const rendered = await renderer.render({ chart: 'weft-crds', namespace, choices }, signal);
+  return objectsIn(rendered).length === 0 ? '' : joined(rendered);
 }
 
 export interface ManifestObject {

@@ -37,6 +37,10 @@ describe('enrolment', () => {
     await echo(outsider, 9000);
   });
 
+  async function metrics(): Promise<string> {
+    return (await node.run(['curl', '-s', 'http://127.0.0.1:4191/metrics'])).stdout;
+  }
+
   after(async () => {
     assert.deepEqual(await lab.down(), []);
   });
@@ -105,10 +109,20 @@ describe('enrolment', () => {
       const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E103', 15_000);
       assert.equal(line['pod'], 'shop/translated');
       assert.match(String(line['error']), /foreign_lb4/);
+      const told = await metrics();
+      assert.match(
+        told,
+        /^weft_foreign_program_info\{name="foreign_lb4",id="\d+",attach_type="connect4",cgroup="\S+"\} 1$/m,
+      );
+      assert.match(told, /^weft_pod_not_meshable\{namespace="shop",pod="translated",code="WEFT-E103"\} 1$/m);
+      for (const feature of ['btf', 'bpffs', 'cgroup2'])
+        assert.ok(told.includes(`\nweft_node_feature{feature="${feature}"} 1\n`), feature);
       await pod.delete();
     } finally {
       must('bpftool', 'cgroup', 'detach', lab.cgroup, 'connect4', 'pinned', pin);
     }
+    await waitUntil(async () => !(await metrics()).includes('pod="translated",code='), 10_000, 'forgotten');
+    assert.match(await metrics(), /^weft_foreign_programs 0$/m);
   });
 
   test('a pod whose packets do not arrive at its sockets: not meshable, and not left half open', async () => {
