@@ -8,6 +8,7 @@ import { apiServer, controlMachine, machineFolder, nodePrefixLength, podRange, s
 import { Machine } from './machine.ts';
 
 const readyDeadlineMs = 120_000;
+const killDeadlineMs = 10_000;
 const pki = '/etc/kubernetes/pki';
 const etcdUrl = 'http://127.0.0.1:2379';
 
@@ -93,6 +94,18 @@ export class ControlPlane {
       '--allow-privileged=true',
       `--service-cluster-ip-range=${serviceRange}`,
     ]);
+  }
+
+  /** With no grace. The controllers and the scheduler wait for another. */
+  async killApiServer(): Promise<void> {
+    const deadline = performance.now() + killDeadlineMs;
+    for (;;) {
+      const pids = this.machine.pidsOf('kube-apiserver');
+      if (pids.length === 0) return;
+      if (performance.now() > deadline) throw new Error('the API server does not end');
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      await delay(20);
+    }
   }
 
   startControllers(): void {
