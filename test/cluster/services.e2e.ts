@@ -134,7 +134,7 @@ suite('Services', () => {
       title: 'hostPort, from a pod',
       observe: (from) => answers(from, `http://${addressOf(one)}:${hostPort}`, 3),
       expected: () => one.metadata.name,
-      gap: 'a meshed client on another node comes in plaintext, as its agent does not know where a hostPort leads, and is refused',
+      gap: 'the connection from one of the nodes is reset; why is not known yet',
     },
     {
       title: 'NodePort and hostPort, from outside',
