@@ -8,7 +8,9 @@ import { apiServer, controlMachine, machineFolder, nodePrefixLength, podRange, s
 import { Machine } from './machine.ts';
 
 const readyDeadlineMs = 120_000;
+const killDeadlineMs = 10_000;
 const pki = '/etc/kubernetes/pki';
+const servers = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
 const etcdUrl = 'http://127.0.0.1:2379';
 
 /** The machine of etcd, the API server, its controllers and the scheduler. The network of the nodes is a bridge in it. */
@@ -93,6 +95,21 @@ export class ControlPlane {
       '--allow-privileged=true',
       `--service-cluster-ip-range=${serviceRange}`,
     ]);
+  }
+
+  /**
+   * All but etcd, with no grace. Controllers that saw no heartbeat of any node for 40 s would, with the API server back, call all of them
+   * unreachable.
+   */
+  async kill(): Promise<void> {
+    const deadline = performance.now() + killDeadlineMs;
+    for (;;) {
+      const pids = servers.flatMap((program) => this.machine.pidsOf(program));
+      if (pids.length === 0) return;
+      if (performance.now() > deadline) throw new Error('the control plane does not end');
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      await delay(20);
+    }
   }
 
   startControllers(): void {

@@ -8,9 +8,8 @@ import type { LogLine } from './mesh.ts';
 import { ProcessMesh } from './mesh.ts';
 import { app, appPort } from './objects.ts';
 import { teardown } from './teardown.ts';
-import { Wiretap } from './wiretap.ts';
-import type { Pod } from './workloads.ts';
-import { Workloads, curl } from './workloads.ts';
+import { Wiretap, isPlaintext } from './wiretap.ts';
+import { Workloads, curl, underLoad } from './workloads.ts';
 
 const name = 'mesh';
 const namespace = 'shop';
@@ -51,53 +50,33 @@ suite('the mesh on a real cluster', () => {
     return Math.round(performance.now() - started);
   }
 
-  /** Whether a request from one node to the other can be read on the wire between them. */
-  async function isPlaintext(): Promise<boolean> {
-    const [source, target] = await shop.onePodPerNode('web');
-    assert.ok(source && target);
-    const marker = `marker-${performance.now()}`;
-    const tap = await Wiretap.start(cluster);
-    const url = `http://${target.status.podIP}:${appPort}/?${marker}`;
-    for (let round = 0; round < 5; round++)
-      assert.equal((await shop.exec(source, [...curl, url])).trim(), target.metadata.name);
-    const packets = await tap.stop();
-    return packets.contains(marker);
-  }
-
   async function restarts(): Promise<number> {
     const pods = [...(await shop.podsOf('web')), ...(await shop.podsOf('client'))];
     return pods.flatMap(({ status }) => status.containerStatuses ?? []).reduce((sum, one) => sum + one.restartCount, 0);
   }
 
-  /** Load from both nodes while something happens; no request may fail. */
-  async function underLoad(happen: () => Promise<void>): Promise<number> {
-    const loads = (await shop.onePodPerNode('client')).map((pod: Pod) => shop.load(pod, 'http://web/'));
-    await delay(1000);
-    await happen();
-    await delay(1000);
-    const results = await Promise.all(loads.map((load) => load.stop()));
-    assert.deepEqual(
-      results.flatMap(({ failures }) => failures),
-      [],
-    );
-    return results.reduce((sum, { requests }) => sum + requests, 0);
+  /** @returns how many requests there were; none may fail */
+  async function withoutFailure(happen: () => Promise<void>): Promise<number> {
+    const { requests, failures } = await underLoad(shop, 'client', 'http://web/', happen);
+    assert.deepEqual(failures, []);
+    return requests;
   }
 
   test('without a label nothing changes', async () => {
-    assert.ok(await isPlaintext());
+    assert.ok(await isPlaintext(shop, 'web'));
   });
 
   test('a label takes 20 running pods in, under load, and nobody notices', async (t) => {
     const joined = () => podEvents(({ msg }) => msg === 'running pod joined the mesh');
     let took = 0;
-    const requests = await underLoad(async () => {
+    const requests = await withoutFailure(async () => {
       await shop.cluster.kubectl([...label, 'weft.dev/mesh=enabled']);
       took = await until('20 pods join', joinDeadlineMs, () => joined().size === 20);
     });
     t.diagnostic(`20 pods joined in ${took} ms; ${requests} requests around it, none failed`);
     assert.ok(took <= joinDeadlineMs, `${took} ms`);
     assert.equal(await restarts(), 0);
-    assert.equal(await isPlaintext(), false);
+    assert.equal(await isPlaintext(shop, 'web'), false);
   });
 
   test('a new pod is in the mesh from its first packet on, its init containers included', async () => {
@@ -133,7 +112,7 @@ suite('the mesh on a real cluster', () => {
   });
 
   test('a Deployment is rolled out under load, and no request fails', async (t) => {
-    const requests = await underLoad(async () => {
+    const requests = await withoutFailure(async () => {
       await shop.kubectl('rollout', 'restart', 'deployment/web');
       await shop.rollout('web');
     });
@@ -143,13 +122,13 @@ suite('the mesh on a real cluster', () => {
   test('taking the label away takes all pods out, under load, and nobody notices', async (t) => {
     const left = () => podEvents(({ reason }) => reason === 'it is not to be meshed any more');
     let took = 0;
-    const requests = await underLoad(async () => {
+    const requests = await withoutFailure(async () => {
       await shop.cluster.kubectl([...label, 'weft.dev/mesh-']);
       took = await until('20 pods leave', joinDeadlineMs, () => left().size === 20);
     });
     t.diagnostic(`20 pods left in ${took} ms; ${requests} requests around it, none failed`);
     assert.ok(took <= joinDeadlineMs, `${took} ms`);
     assert.equal(await restarts(), 0);
-    assert.ok(await isPlaintext());
+    assert.ok(await isPlaintext(shop, 'web'));
   });
 });

@@ -6,9 +6,11 @@ import { parseAllDocuments } from 'yaml';
 
 import { tokenAudience } from '../../control-plane/identity/token-authority.ts';
 import { cgroup2Mount } from '../lab/layout.ts';
+import { processesBelow } from './cgroups.ts';
 import type { Cluster } from './cluster.ts';
 import { imageNames } from './images.ts';
 import { apiServer } from './layout.ts';
+import type { Machine } from './machine.ts';
 import type { Node } from './node.ts';
 
 const namespace = 'weft-system';
@@ -59,12 +61,9 @@ export class ProcessMesh {
     };
     writeFileSync(machine.path(`${home}/kubeconfig`), JSON.stringify(kubeconfig), { mode: 0o600 });
     const flags = ['--kubernetes', '--kubeconfig', `${home}/kubeconfig`, '--listen', `${apiServer.address}:${port}`];
+    const earlier = readies(this.controllerLines());
     machine.daemon('weft-controller', [process.execPath, path('control-plane/main.ts'), ...flags]);
-    await this.#line(
-      () => this.controllerLines(),
-      'the controller',
-      ({ msg }) => msg === 'ready',
-    );
+    await this.#ready('the controller', earlier, () => this.controllerLines());
   }
 
   async startAgent(node: Node): Promise<void> {
@@ -87,12 +86,24 @@ export class ProcessMesh {
       ['--kubelet-cgroup', join(cgroup, 'kubelet')],
       ['--workers', '2'],
     ].flat();
+    const earlier = readies(this.agentLines(node));
     machine.daemon('weft-agent', [process.execPath, path('node-agent/main/main.ts'), ...flags]);
-    await this.#line(
-      () => this.agentLines(node),
-      `the agent of ${node.name}`,
-      ({ msg }) => msg === 'ready',
-    );
+    await this.#ready(`the agent of ${node.name}`, earlier, () => this.agentLines(node));
+  }
+
+  /** With no grace. */
+  killController(): Promise<void> {
+    return killAll(this.cluster.controlPlane.machine, isOf('control-plane/main.ts'));
+  }
+
+  /** With no grace: main, broker and workers. */
+  killAgent(node: Node): Promise<void> {
+    return killAll(node.machine, (pid) => cgroupOf(pid).endsWith('/weft-agent'));
+  }
+
+  /** With no grace, but the workers stay. */
+  killAgentMain(node: Node): Promise<void> {
+    return killAll(node.machine, isOf('node-agent/main/main.ts'));
   }
 
   controllerLines(): LogLine[] {
@@ -117,14 +128,48 @@ export class ProcessMesh {
     return (await this.cluster.kubectl(['create', 'token', account, '-n', namespace, life, ...options])).trim();
   }
 
-  async #line(lines: () => LogLine[], who: string, matches: (line: LogLine) => boolean): Promise<LogLine> {
+  async #ready(who: string, earlier: number, lines: () => LogLine[]): Promise<void> {
     const deadline = performance.now() + startDeadlineMs;
-    for (;;) {
-      const found = lines().find(matches);
-      if (found !== undefined) return found;
+    while (readies(lines()) === earlier) {
       if (performance.now() > deadline) throw new Error(`${who} does not start: ${JSON.stringify(lines().slice(-20))}`);
       await delay(100);
     }
+  }
+}
+
+/** Logs go on where an earlier process left off. */
+function readies(lines: readonly LogLine[]): number {
+  return lines.filter(({ msg }) => msg === 'ready').length;
+}
+
+async function killAll(machine: Machine, matches: (pid: number) => boolean): Promise<void> {
+  const deadline = performance.now() + startDeadlineMs;
+  for (;;) {
+    const pids = processesBelow(machine.cgroup).filter(matches);
+    if (pids.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`processes ${pids.join(', ')} do not end`);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    await delay(20);
+  }
+}
+
+function isOf(script: string): (pid: number) => boolean {
+  return (pid) => {
+    const [, file = ''] = read(`/proc/${pid}/cmdline`).split('\0');
+    return file === path(script);
+  };
+}
+
+function cgroupOf(pid: number): string {
+  return /^0::(.*)$/m.exec(read(`/proc/${pid}/cgroup`))?.[1] ?? '';
+}
+
+/** Nothing where the process has just ended. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
   }
 }
 

@@ -1,8 +1,12 @@
+import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { CapturedPackets } from '../lab/packet-capture.ts';
 import type { Cluster } from './cluster.ts';
+import { appPort } from './objects.ts';
+import type { Workloads } from './workloads.ts';
+import { curl } from './workloads.ts';
 
 const deadlineMs = 10_000;
 // What the kernel has not handed to tcpdump yet is not in the file.
@@ -45,4 +49,18 @@ export class Wiretap {
     rmSync(machine.path(this.#file));
     return packets;
   }
+}
+
+/** Whether requests from one node to the other can be read on the wire between them. */
+export async function isPlaintext(workloads: Workloads, app: string): Promise<boolean> {
+  const [source, target] = await workloads.onePodPerNode(app);
+  assert.ok(source && target);
+  const marker = `marker-${performance.now()}`;
+  const tap = await Wiretap.start(workloads.cluster);
+  const request = [...curl, `http://${target.status.podIP}:${appPort}/?${marker}`];
+  for (let round = 0; round < 5; round++)
+    assert.equal((await workloads.exec(source, request)).trim(), target.metadata.name);
+  const packets = await tap.stop();
+  assert.ok(packets.size > 1000, 'nothing was seen');
+  return packets.contains(marker);
 }

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import type { CommandResult } from '../lab/command.ts';
 import type { Cluster } from './cluster.ts';
 import type { Node } from './node.ts';
 
 export const curl = ['curl', '-sS', '--fail', '--max-time', '5'] as const;
+
+const aroundMs = 1000;
 
 export interface Pod {
   readonly metadata: { readonly name: string; readonly namespace: string; readonly uid: string };
@@ -58,37 +61,65 @@ export class Workloads {
   }
 
   /** Requests one after another, each on a connection of its own, until `stop`. */
-  load(pod: Pod, url: string): Load {
-    return new Load(this, pod, url);
+  async startLoad(pod: Pod, url: string): Promise<Load> {
+    const load = new Load(this, pod);
+    await load.start(url);
+    return load;
   }
 }
 
 export interface LoadResult {
   readonly requests: number;
+  /** What curl said. */
   readonly failures: readonly string[];
 }
 
+/** It runs by itself inside the pod, so it goes on while the API server is away. */
 export class Load {
   static #count = 0;
   readonly #workloads: Workloads;
   readonly #pod: Pod;
-  readonly #stopFile = `/tmp/stop-${++Load.#count}`;
-  readonly #end: Promise<CommandResult>;
+  readonly #file = `/tmp/load-${++Load.#count}`;
 
-  constructor(workloads: Workloads, pod: Pod, url: string) {
+  constructor(workloads: Workloads, pod: Pod) {
     this.#workloads = workloads;
     this.#pod = pod;
-    const request = `${curl.join(' ')} -o /dev/null ${url} 2>&1 || echo`;
-    const script = `n=0; while [ ! -e ${this.#stopFile} ]; do ${request}; n=$((n+1)); done; echo "requests $n"`;
-    this.#end = workloads.tryIn(pod, ['sh', '-c', script]);
+  }
+
+  async start(url: string): Promise<void> {
+    const request = `n=$((n+1)); ${curl.join(' ')} -o /dev/null ${url} 2>&1`;
+    const loop = `n=0; while [ ! -e ${this.#file}.stop ]; do ${request}; done; echo "requests $n"`;
+    await this.#workloads.exec(this.#pod, ['sh', '-c', `(${loop}) > ${this.#file} 2>&1 &`]);
   }
 
   async stop(): Promise<LoadResult> {
-    await this.#workloads.exec(this.#pod, ['touch', this.#stopFile]);
-    const { stdout, stderr } = await this.#end;
+    const { code, stdout, stderr } = await this.#workloads.tryIn(this.#pod, [
+      'sh',
+      '-c',
+      `touch ${this.#file}.stop; for i in $(seq 100); do grep -q '^requests' ${this.#file} && break; sleep 0.1; done; cat ${this.#file}`,
+    ]);
     const lines = stdout.split('\n').filter(Boolean);
     const requests = /^requests (\d+)$/.exec(lines.pop() ?? '')?.[1];
-    assert.ok(requests !== undefined, `the load ended before it was stopped: ${stderr}`);
+    assert.ok(code === 0 && requests !== undefined, `the load cannot be stopped: ${stderr}${stdout}`);
     return { requests: Number(requests), failures: lines };
   }
+}
+
+/** Load from a pod of each node while something happens. */
+export async function underLoad(
+  workloads: Workloads,
+  from: string,
+  url: string,
+  happen: () => Promise<void>,
+): Promise<LoadResult> {
+  const loads = [];
+  for (const pod of await workloads.onePodPerNode(from)) loads.push(await workloads.startLoad(pod, url));
+  await delay(aroundMs);
+  await happen();
+  await delay(aroundMs);
+  const results = await Promise.all(loads.map((load) => load.stop()));
+  return {
+    requests: results.reduce((sum, { requests }) => sum + requests, 0),
+    failures: results.flatMap(({ failures }) => failures),
+  };
 }
