@@ -5,10 +5,13 @@ import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 
 import { Counter } from 'prom-client';
 
+import type { Expositions } from './exposition.ts';
+import { createExpositions } from './exposition.ts';
 import { parseExposition } from './test-exposition.ts';
 import type { AnyRegistry } from './registries.ts';
 import { createRegistries } from './registries.ts';
@@ -36,7 +39,7 @@ interface SetUp {
 async function setUp(t: TestContext, changed: Partial<AdminServerOptions> = {}): Promise<SetUp> {
   const errors: unknown[] = [];
   const server = new AdminServer({
-    registries: createRegistries(count),
+    metrics: createExpositions(createRegistries(count)),
     reasonsNotReady: () => set.reasons,
     onError: (error) => errors.push(error),
     ...changed,
@@ -131,6 +134,48 @@ test('/metrics compressed says the same as plain', async (t) => {
   }
 });
 
+/** Of some megabytes, in pieces. */
+function longExpositions(pieces: number, fails: () => Error | undefined): Expositions {
+  async function* write(): AsyncGenerator<string> {
+    for (let piece = 0; piece < pieces; piece++) {
+      await nextTurn();
+      const error = fails();
+      if (error !== undefined && piece === pieces - 1) throw error;
+      yield `# ${String(piece).padStart(7)} ${'x'.repeat(65_000)}\n`;
+    }
+  }
+  const exposition = { contentType: 'text/plain', write };
+  return { text: exposition, openMetrics: exposition };
+}
+
+test('long metrics come whole, compressed or not, and other questions are answered meanwhile', async (t) => {
+  const set = await setUp(t, { metrics: longExpositions(100, () => undefined) });
+  const answers = Promise.all([set.get('/metrics'), set.get('/metrics', { 'accept-encoding': 'gzip' })]);
+  assert.equal((await set.get('/live')).status, 200);
+  const [plain, packed] = await answers;
+  assert.equal(plain.body.length, 100 * 65_011);
+  assert.deepEqual(gunzipSync(packed.body), plain.body);
+  assert.deepEqual([plain.headers.vary, packed.headers.vary], ['accept, accept-encoding', 'accept, accept-encoding']);
+});
+
+test('metrics that break off end their connection, so that nobody takes them for whole', async (t) => {
+  const failure = new Error('nobody knows');
+  const set = await setUp(t, { metrics: longExpositions(3, () => failure) });
+  for (const headers of [{}, { 'accept-encoding': 'gzip' }])
+    await assert.rejects(set.get('/metrics', headers), { code: 'ECONNRESET' });
+  assert.deepEqual(set.errors, [failure, failure]);
+});
+
+test('who goes away before the end is no failure', async (t) => {
+  const set = await setUp(t, { metrics: longExpositions(100, () => undefined) });
+  const socket = connect(set.port, '127.0.0.1');
+  socket.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n');
+  await new Promise((resolve) => socket.once('data', resolve));
+  socket.destroy();
+  assert.equal((await set.get('/metrics')).status, 200);
+  assert.deepEqual(set.errors, []);
+});
+
 test('HEAD gets the head of the answer and no body', async (t) => {
   const set = await setUp(t);
   for (const path of ['/live', '/ready', '/metrics']) {
@@ -199,7 +244,7 @@ test('an answer that cannot be made is told of, and ends its connection only', a
 test('an agent that takes over listens beside the old one', async (t) => {
   const first = await setUp(t);
   const successor = new AdminServer({
-    registries: createRegistries(count),
+    metrics: createExpositions(createRegistries(count)),
     reasonsNotReady: () => [],
     onError: (error) => first.errors.push(error),
   });
@@ -219,7 +264,7 @@ test('closing ends the connections that are open, and listening where one may no
   await ended;
   await assert.rejects(set.get('/live'), { code: 'ECONNREFUSED' });
   const elsewhere = new AdminServer({
-    registries: createRegistries(count),
+    metrics: createExpositions(createRegistries(count)),
     reasonsNotReady: () => [],
     onError: () => undefined,
   });

@@ -1,15 +1,17 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 
-import type { Registries } from './registries.ts';
+import type { Expositions } from './exposition.ts';
 
 const requestTimeoutMs = 10_000;
-const compress = promisify(gzip);
+/** Of zlib: metrics are so alike that more effort saves little and costs the thread pool three times the time. */
+const gzipLevel = 1;
 
 export interface AdminServerOptions {
-  readonly registries: Registries;
+  readonly metrics: Expositions;
   /** None: ready. */
   readonly reasonsNotReady: () => readonly string[];
   readonly onError: (error: unknown) => void;
@@ -73,20 +75,30 @@ export class AdminServer {
     },
   };
 
-  async #sendMetrics({ headers }: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { text: plain, openMetrics } = this.#options.registries;
-    const registry = headers.accept?.includes('application/openmetrics-text') === true ? openMetrics : plain;
-    const text = await registry.metrics();
-    response.setHeader('content-type', registry.contentType);
-    if (!takesGzip(headers['accept-encoding'])) return void response.end(text);
-    response.setHeader('content-encoding', 'gzip');
-    response.end(await compress(text));
+  async #sendMetrics({ method, headers }: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { text: plain, openMetrics } = this.#options.metrics;
+    const asked = headers.accept?.includes('application/openmetrics-text') === true ? openMetrics : plain;
+    response.setHeader('content-type', asked.contentType);
+    response.setHeader('vary', 'accept, accept-encoding');
+    const isCompressed = takesGzip(headers['accept-encoding']);
+    if (isCompressed) response.setHeader('content-encoding', 'gzip');
+    if (method === 'HEAD') return void response.end();
+    const text = Readable.from(asked.write());
+    const sent = isCompressed ? pipeline(text, createGzip({ level: gzipLevel }), response) : pipeline(text, response);
+    await sent.catch((error: unknown) => {
+      if (!hasGone(error)) throw error;
+    });
   }
 }
 
 /** RFC 9110, 12.5.3: a weight of 0 forbids. */
 function takesGzip(accepted = ''): boolean {
   return accepted.split(',').some((one) => /^\s*gzip\s*(?:$|;(?!\s*q=0(?:\.0*)?\s*$))/i.test(one));
+}
+
+/** The client does not wait for the end. */
+function hasGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE';
 }
 
 function sendText(response: ServerResponse, status: number, text: string): void {

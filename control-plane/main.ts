@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import pino from 'pino';
 
 import { parseNetwork } from '../mesh/address.ts';
+import { createExpositions } from '../admin/exposition.ts';
 import type { AnyRegistry } from '../admin/registries.ts';
 import { AdminServer } from '../admin/admin-server.ts';
 import { parseDuration } from '../mesh/duration.ts';
@@ -135,7 +136,7 @@ async function run(): Promise<void> {
     issuerNotAfter: issuer.current.notAfter,
   });
   const admin = new AdminServer({
-    registries: createControllerRegistries(counts, status, registerMetrics),
+    metrics: createExpositions(createControllerRegistries(counts, status, registerMetrics)),
     reasonsNotReady: () => reasonsNotReady(status()),
     onError: (error) => {
       log.error({ error }, 'the admin server failed');

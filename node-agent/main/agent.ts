@@ -8,7 +8,7 @@ import type { Logger } from '../log.ts';
 import type { MessageToMain, MessageToWorker } from '../worker/messages.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
 import { reasonsNotReady } from '../metrics/agent-status.ts';
-import { createAgentRegistries } from '../metrics/exposition.ts';
+import { createAgentExpositions } from '../metrics/exposition.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
@@ -80,7 +80,7 @@ export class Agent {
     this.#pods = new EnrolledPods(join(config.runDir, 'pods.json'));
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
     this.#admin = new AdminServer({
-      registries: createAgentRegistries(
+      metrics: createAgentExpositions(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),
       ),

@@ -1,49 +1,20 @@
-import { Counter, Gauge } from 'prom-client';
+import { Gauge } from 'prom-client';
 
-import type { AnyRegistry, Registries } from '../../admin/registries.ts';
+import type { Expositions } from '../../admin/exposition.ts';
+import { createExpositions } from '../../admin/exposition.ts';
+import type { AnyRegistry } from '../../admin/registries.ts';
 import { createRegistries } from '../../admin/registries.ts';
 import type { AgentStatus } from './agent-status.ts';
-import type { Family } from './families.ts';
-import { families, parseSeriesKey } from './families.ts';
-import { readSeries } from './series-memory.ts';
+import { MergedFamilies } from './merged-series.ts';
+import { writeWorkerFamilies } from './worker-exposition.ts';
 
 /** @param memories of the workers, by slot; @param status asked at every scrape */
-export function createAgentRegistries(memories: readonly ArrayBuffer[], status: () => AgentStatus): Registries {
-  return createRegistries((registry) => {
-    addWorkerFamilies(registry, memories);
+export function createAgentExpositions(memories: readonly ArrayBuffer[], status: () => AgentStatus): Expositions {
+  const merged = new MergedFamilies(memories);
+  const registries = createRegistries((registry) => {
     addAgentFamilies(registry, status);
   });
-}
-
-function addWorkerFamilies(registry: AnyRegistry, memories: readonly ArrayBuffer[]): void {
-  for (const [name, family] of Object.entries<Family>(families)) {
-    const configuration = { name, help: family.help, labelNames: [...family.labels], registers: [registry] };
-    if (family.type === 'counter') {
-      new Counter({
-        ...configuration,
-        collect() {
-          this.reset();
-          for (const [labels, value] of sumOf(name, memories)) this.inc(labels, Math.max(value, 0));
-        },
-      });
-    } else {
-      new Gauge({
-        ...configuration,
-        collect() {
-          this.reset();
-          for (const [labels, value] of sumOf(name, memories)) this.inc(labels, value);
-        },
-      });
-    }
-  }
-}
-
-/** Of all workers; the registry adds up what has the same labels. */
-function sumOf(family: string, memories: readonly ArrayBuffer[]): (readonly [Record<string, string>, number])[] {
-  return memories.flatMap(readSeries).flatMap(({ key, value }) => {
-    const series = key.startsWith(`${family}{`) ? parseSeriesKey(key) : undefined;
-    return series === undefined ? [] : [[{ ...series.labels }, value] as const];
-  });
+  return createExpositions(registries, (format) => writeWorkerFamilies(merged, format));
 }
 
 function addAgentFamilies(registry: AnyRegistry, status: () => AgentStatus): void {

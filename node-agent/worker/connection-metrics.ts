@@ -1,7 +1,7 @@
 import type { CloseReason, Engine } from '../../native/engine.d.ts';
-import type { FamilyName, Labels } from '../metrics/families.ts';
-import { isGauge, seriesKey } from '../metrics/families.ts';
-import { SeriesWriter } from '../metrics/series-memory.ts';
+import type { Labels, SetName } from '../metrics/series-sets.ts';
+import { partOf } from '../metrics/series-sets.ts';
+import type { Series, SeriesWriter } from '../metrics/series-writer.ts';
 import type { ConnectionRecord } from './connection-record.ts';
 import type { Direction } from './messages.ts';
 import type { WorkerPod } from './pods.ts';
@@ -49,27 +49,33 @@ export type Refusal =
   | 'destination'
   | 'network-policy';
 
+/** Beyond it those without an open connection are forgotten: their series are found again. */
 const maximumTransports = 4096;
 
+const cells = {
+  opened: partOf('tcp_open_total').firstCell,
+  open: partOf('tcp_open_connections').firstCell,
+  read: partOf('tcp_read_bytes_total').firstCell,
+  written: partOf('tcp_write_bytes_total').firstCell,
+};
+
+/** Connections of one pod with one peer. */
 interface Transport {
-  readonly opened: number;
-  readonly open: number;
-  readonly read: number;
-  readonly written: number;
+  readonly series: Series;
   readonly labels: Labels;
-  readonly closed: Map<CloseReason, number>;
+  readonly closed: Map<CloseReason, Series>;
+  open: number;
 }
 
 /** What the connections of a worker come to, in memory that main reads. */
 export class ConnectionMetrics {
-  readonly #series: SeriesWriter;
+  readonly #writer: SeriesWriter;
   readonly #engine: Pick<Engine, 'nameOf'>;
   readonly #transports = new Map<string, Transport>();
   readonly #open = new Map<number, Transport>();
 
-  constructor(memory: ArrayBuffer, engine: Pick<Engine, 'nameOf'>) {
-    this.#series = new SeriesWriter(memory);
-    this.#series.clear(isGauge);
+  constructor(writer: SeriesWriter, engine: Pick<Engine, 'nameOf'>) {
+    this.#writer = writer;
     this.#engine = engine;
   }
 
@@ -77,23 +83,23 @@ export class ConnectionMetrics {
   opened(id: number, direction: Direction, pod: WorkerPod, protection: Protection, peer: number): void {
     const transport = this.#transportOf(direction, pod, protection, peer);
     this.#open.set(id, transport);
-    this.#series.add(transport.opened, 1);
-    this.#series.add(transport.open, 1);
+    this.#writer.add(transport.series, cells.opened, 1);
+    this.#writer.setGauge(transport.series, cells.open, ++transport.open);
   }
 
   refused(direction: Direction, pod: WorkerPod, reason: Refusal): void {
-    this.#count('weft_connections_refused_total', { ...labelsOf(direction, pod), reason });
+    this.#count('refused', { ...labelsOf(direction, pod), reason });
   }
 
   ended(record: ConnectionRecord, direction: Direction, pod: WorkerPod): void {
     if (record.reason === 'tls-failed') {
       const reason = tlsFailures[record.errno] ?? 'protocol';
-      this.#count('weft_tls_failures_total', { ...labelsOf(direction, pod), reason });
+      this.#count('tls_failures', { ...labelsOf(direction, pod), reason });
     }
     const transport = this.#close(record.id, record.reason);
     if (transport === undefined) return;
-    this.#series.add(transport.read, record.bytesToUpstream);
-    this.#series.add(transport.written, record.bytesToClient);
+    this.#writer.add(transport.series, cells.read, record.bytesToUpstream);
+    this.#writer.add(transport.series, cells.written, record.bytesToClient);
   }
 
   /** It was opened, but had ended before the engine was told. */
@@ -101,22 +107,27 @@ export class ConnectionMetrics {
     this.#close(id, 'reset-by-client');
   }
 
+  /** Before each sweep of the writer: what has open connections is not idle, however silent. */
+  keepOpen(): void {
+    for (const { open, series } of this.#transports.values()) if (open > 0) this.#writer.touch(series);
+  }
+
   #close(id: number, reason: CloseReason): Transport | undefined {
     const transport = this.#open.get(id);
     if (transport === undefined) return undefined;
     this.#open.delete(id);
-    this.#series.add(transport.open, -1);
-    this.#series.add(this.#closedCell(transport, reason), 1);
+    this.#writer.setGauge(transport.series, cells.open, --transport.open);
+    this.#writer.add(this.#closed(transport, reason), 0, 1);
     return transport;
   }
 
-  #closedCell(transport: Transport, reason: CloseReason): number {
+  #closed(transport: Transport, reason: CloseReason): Series {
     const known = transport.closed.get(reason);
     if (known !== undefined) return known;
     const errno = reason === 'finished' ? {} : { errno: reason };
-    const cell = this.#series.cell(seriesKey('tcp_close_total', { ...transport.labels, ...errno }));
-    transport.closed.set(reason, cell);
-    return cell;
+    const series = this.#writer.series('transport_close', { ...transport.labels, ...errno });
+    transport.closed.set(reason, series);
+    return series;
   }
 
   #transportOf(direction: Direction, pod: WorkerPod, protection: Protection, peer: number): Transport {
@@ -130,21 +141,18 @@ export class ConnectionMetrics {
       ...protections[protection],
       ...(peer !== 0 && { [peerId]: this.#engine.nameOf(peer) }),
     };
-    if (this.#transports.size >= maximumTransports) this.#transports.clear(); // they are found again in the series
-    const transport: Transport = {
-      opened: this.#series.cell(seriesKey('tcp_open_total', labels)),
-      open: this.#series.cell(seriesKey('tcp_open_connections', labels)),
-      read: this.#series.cell(seriesKey('tcp_read_bytes_total', labels)),
-      written: this.#series.cell(seriesKey('tcp_write_bytes_total', labels)),
-      labels,
-      closed: new Map(),
-    };
+    if (this.#transports.size >= maximumTransports) this.#forgetUnused();
+    const transport = { series: this.#writer.series('transport', labels), labels, closed: new Map(), open: 0 };
     this.#transports.set(key, transport);
     return transport;
   }
 
-  #count(family: FamilyName, labels: Labels): void {
-    this.#series.add(this.#series.cell(seriesKey(family, labels)), 1);
+  #forgetUnused(): void {
+    for (const [key, { open }] of this.#transports) if (open === 0) this.#transports.delete(key);
+  }
+
+  #count(set: SetName, labels: Labels): void {
+    this.#writer.add(this.#writer.series(set, labels), 0, 1);
   }
 }
 

@@ -3,8 +3,10 @@ import type { TestContext } from 'node:test';
 import { formatAddress } from '../../mesh/address.ts';
 import type { Protocol } from '../../mesh/protocol.ts';
 import type { ProbeResult } from '../../native/engine.d.ts';
-import { parseSeriesKey } from '../metrics/families.ts';
-import { readSeries, seriesMemoryBytes } from '../metrics/series-memory.ts';
+import type { FamilyName } from '../metrics/families.ts';
+import { seriesMemoryBytes } from '../metrics/series-memory.ts';
+import { SeriesWriter } from '../metrics/series-writer.ts';
+import { countsIn, sumIn } from '../metrics/test-series.ts';
 import { ConnectionMetrics } from './connection-metrics.ts';
 import { ConnectionRecord, actions } from './connection-record.ts';
 import { directionOf } from './decide.ts';
@@ -107,7 +109,7 @@ export class TestPolicy {
     });
     this.pod = testPod({ identity: this.engine.intern('web.shop.mesh'), announcedAt: -Infinity });
     this.neighbours.set(4, testPod({ id: 4, name: 'db', identity: this.engine.intern('db.shop.mesh') }));
-    this.#metrics = new ConnectionMetrics(this.memory, this.engine);
+    this.#metrics = new ConnectionMetrics(new SeriesWriter(this.memory), this.engine);
     const { engine } = this;
     const everything = { ...testOptions, ...options };
     this.ways = new Ways({
@@ -207,23 +209,16 @@ export class TestPolicy {
   }
 
   /** Sum over the series that have these labels. */
-  count(family: string, labels: Readonly<Record<string, string>> = {}): number {
-    let sum = 0;
-    for (const { key, value } of readSeries(this.memory)) {
-      const series = parseSeriesKey(key);
-      const matches = Object.entries(labels).every(([name, wanted]) => series?.labels[name] === wanted);
-      if (series?.family === family && matches) sum += value;
-    }
-    return sum;
+  count(family: FamilyName, labels: Readonly<Record<string, string>> = {}): number {
+    return sumIn(this.memory, family, labels);
   }
 
   /** How often a connection was refused, by reason. */
   refused(): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const { key, value } of readSeries(this.memory)) {
-      const series = parseSeriesKey(key);
-      const { reason } = series?.labels ?? {};
-      if (series?.family === 'weft_connections_refused_total' && reason !== undefined)
+    for (const { family, labels, value } of countsIn(this.memory)) {
+      const { reason } = labels;
+      if (family === 'weft_connections_refused_total' && reason !== undefined)
         counts[reason] = (counts[reason] ?? 0) + value;
     }
     return counts;

@@ -1,4 +1,5 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
+import { SeriesWriter, sweepIntervalMs } from '../metrics/series-writer.ts';
 import { ConnectionLog } from './connection-log.ts';
 import { ConnectionMetrics } from './connection-metrics.ts';
 import { ConnectionRecord, origins } from './connection-record.ts';
@@ -40,6 +41,7 @@ export class Worker {
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
   readonly #drain: Drain;
+  readonly #sweep: NodeJS.Timeout;
   #closed = false;
 
   constructor(dependencies: WorkerDependencies) {
@@ -87,7 +89,12 @@ export class Worker {
       },
     });
     this.#engine = engine;
-    this.#metrics = new ConnectionMetrics(dependencies.metricsMemory, engine);
+    const series = new SeriesWriter(dependencies.metricsMemory);
+    this.#metrics = new ConnectionMetrics(series, engine);
+    this.#sweep = setInterval(() => {
+      this.#metrics.keepOpen();
+      series.sweep();
+    }, sweepIntervalMs).unref();
     this.#ways = new Ways({
       options,
       engine,
@@ -117,6 +124,7 @@ export class Worker {
     this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
       this.#closed = true;
       this.#ways.close();
+      clearInterval(this.#sweep);
       this.#policy.close();
       engine.close();
       void this.#exit();
