@@ -267,6 +267,12 @@ function fill(memory: ArrayBuffer, worker: number): void {
   }
 }
 
+/** Of the processor, by this thread: what others do on the machine does not count. */
+function usedMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
 test('10,000 series and more are told in good time, with turns of the loop in between', async () => {
   const memories = [0, 1].map((worker) => {
     const memory = new ArrayBuffer(seriesMemoryBytes);
@@ -277,10 +283,10 @@ test('10,000 series and more are told in good time, with turns of the loop in be
   const blocked: number[] = [];
   for (let scrapes = 0; scrapes < 3; scrapes++) {
     let longest = 0;
-    let last = performance.now();
+    let last = usedMs();
     let runs = true;
     const watch = (): void => {
-      const now = performance.now();
+      const now = usedMs();
       longest = Math.max(longest, now - last);
       last = now;
       if (runs) setImmediate(watch);
@@ -293,7 +299,7 @@ test('10,000 series and more are told in good time, with turns of the loop in be
     assert.equal(samples.filter(({ name }) => name === 'request_total').length, 5000);
     blocked.push(longest);
   }
-  // The first scrape meets all series new; on a machine that is busy with other things no single turn says much.
+  // A collection of garbage falls into some turn.
   assert.ok(Math.min(...blocked) < 20, `blocked for ${blocked.join(', ')} ms`);
 });
 

@@ -133,6 +133,8 @@ test('what nobody has counted in for ten minutes is given up, and its place is u
   writer.add(next, 0, 3);
   assert.notEqual(next.slot, slot, 'main has not seen it yet');
   await merged.update();
+  assert.equal(shown(merged, 'gone'), 5, 'another worker may have begun it');
+  await merged.update();
   assert.deepEqual([shown(merged, 'gone'), shown(merged, 'busy'), shown(merged, 'next')], [undefined, 61, 3]);
   writer.sweep();
   const reused = refused(writer, 'reused');
@@ -170,7 +172,20 @@ test('a series that one worker has given up keeps its counts while another count
   sweep(quiet, idleSweeps);
   sweep(busy, idleSweeps);
   await merged.update();
+  await merged.update();
   assert.equal(shown(merged, 'a'), undefined);
+});
+
+test('what one worker begins while another gives it up goes on', async () => {
+  const memories = [newMemory(), newMemory()];
+  const merged = new MergedFamilies(memories);
+  const [old, young] = memories.map((memory) => new SeriesWriter(memory)) as [SeriesWriter, SeriesWriter];
+  old.add(refused(old, 'a'), 0, 5);
+  await merged.update();
+  sweep(old, idleSweeps);
+  young.add(refused(young, 'a'), 0, 5);
+  await Promise.all([merged.update(), merged.update(), merged.update()]);
+  assert.equal(shown(merged, 'a'), 10);
 });
 
 test('series that are touched are kept', () => {
@@ -278,6 +293,7 @@ test('main reads whatever a worker has written, and a worker counts on in whatev
       assert.equal(shown(merged, 'after'), 1);
       sweep(writer, idleSweeps);
       await look();
+      await look();
       writer.sweep();
       await look();
       assert.equal(shown(merged, 'after'), undefined);
@@ -285,7 +301,7 @@ test('main reads whatever a worker has written, and a worker counts on in whatev
       await look();
       assert.equal(shown(merged, 'again'), 2);
     }),
-    { numRuns: 60 },
+    { numRuns: 25 },
   );
 });
 
