@@ -157,7 +157,8 @@ export class MeshLink {
         return {
           kind: 'endpoints',
           protocol: protocolOf(destination.service.appProtocol, isOpaque(destination.service, port, endpoints)),
-          endpoints: endpoints.map((one) => this.#endpoint(one.address, one.port, one.workload)),
+          endpoints: endpoints.map((one) => this.#endpoint(one.address, one.port, one.workload, one.zone)),
+          service: { namespace: destination.service.namespace, name: destination.service.name },
         };
       }
       case 'external':
@@ -186,14 +187,15 @@ export class MeshLink {
     return changedMs < recentMs ? { changedMs } : {};
   }
 
-  #endpoint(address: string, port: number, workload: WorkloadFacts | undefined): EndpointMessage {
+  #endpoint(address: string, port: number, workload: WorkloadFacts | undefined, zone = ''): EndpointMessage {
     if (workload === undefined) return { address, port, meshed: false, identity: '', uid: '', localPod: 0 };
-    const { identity, uid } = workload;
+    const { identity, uid, namespace, name, serviceAccount } = workload;
     const isOurs = workload.node === this.#with.nodeName;
     const local = isOurs ? this.#with.pods.get(uid) : undefined;
     // Of our own pods we know best, and workers know what they skip.
     const meshed = isOurs ? this.#isCaptured(local) : isMeshed(workload, port);
-    return { address, port, meshed, identity, uid, localPod: local?.id ?? 0 };
+    const names = { namespace, pod: name, serviceAccount, zone };
+    return { address, port, meshed, identity, uid, localPod: local?.id ?? 0, names };
   }
 
   #isCaptured(local: EnrolledPod | undefined): boolean | undefined {

@@ -15,7 +15,7 @@ export interface Family {
 const pod = ['direction', 'namespace', 'pod'] as const;
 const target = ['target_addr', 'target_ip', 'target_port'] as const;
 const security = ['tls', 'no_tls_reason', 'client_id', 'server_id'] as const;
-const endpoint = ['dst_namespace', 'dst_pod', 'dst_service', 'dst_serviceaccount'] as const;
+const endpoint = ['dst_namespace', 'dst_pod', 'dst_service', 'dst_serviceaccount', 'dst_zone'] as const;
 const transport = [...pod, 'peer', ...target, ...security, ...endpoint] as const;
 const request = [...pod, 'authority', ...target, ...security, ...endpoint] as const;
 

@@ -1,7 +1,7 @@
 import type { Address } from '../../mesh/address.ts';
 import { formatAddress, isIPv4, parseAddress } from '../../mesh/address.ts';
 import type { Protocol } from '../../mesh/protocol.ts';
-import type { DestinationMessage, EndpointMessage } from './messages.ts';
+import type { DestinationMessage, EndpointMessage, EndpointNames, ServiceName } from './messages.ts';
 
 /** One place where a connection can go to, with all that a decision needs of it at hand. */
 export interface Endpoint {
@@ -15,6 +15,7 @@ export interface Endpoint {
   readonly workload: number;
   /** Of this node's enrolled pods; 0: it runs elsewhere. */
   readonly localPod: number;
+  readonly names?: EndpointNames;
 }
 
 export type Destination =
@@ -24,6 +25,7 @@ export type Destination =
       readonly kind: 'endpoints';
       readonly protocol: Protocol;
       readonly endpoints: readonly Endpoint[];
+      readonly service?: ServiceName;
       /** When it has begun or ceased to be meshed, or was to be (performance.now()); absent where that is long past. */
       readonly changedAt?: number;
     };
@@ -68,14 +70,18 @@ export class Destinations {
 
   #compileDestination(destination: DestinationMessage['destination']): Destination {
     if (destination.kind !== 'endpoints') return destination;
-    const { protocol, changedMs } = destination;
+    const { protocol, changedMs, service } = destination;
     const endpoints = destination.endpoints.map((endpoint) => this.#compile(endpoint));
-    return changedMs === undefined
-      ? { kind: 'endpoints', protocol, endpoints }
-      : { kind: 'endpoints', protocol, endpoints, changedAt: performance.now() - changedMs };
+    return {
+      kind: 'endpoints',
+      protocol,
+      endpoints,
+      ...(service !== undefined && { service }),
+      ...(changedMs !== undefined && { changedAt: performance.now() - changedMs }),
+    };
   }
 
-  #compile({ address, port, meshed, identity, uid, localPod }: EndpointMessage): Endpoint {
+  #compile({ address, port, meshed, identity, uid, localPod, names }: EndpointMessage): Endpoint {
     return {
       address: parseAddress(address),
       port,
@@ -83,6 +89,7 @@ export class Destinations {
       identity: this.#intern(identity),
       workload: this.#numberOf(uid),
       localPod,
+      ...(names !== undefined && { names }),
     };
   }
 

@@ -18,6 +18,8 @@ export interface DestinationMessage {
         readonly kind: 'endpoints';
         readonly protocol: Protocol;
         readonly endpoints: readonly EndpointMessage[];
+        /** For people: the Service that has the address. */
+        readonly service?: ServiceName;
         /** Of a source that has begun or ceased to be meshed, or is to be: how long ago. Absent where that is long past. */
         readonly changedMs?: number;
       };
@@ -33,6 +35,21 @@ export interface EndpointMessage {
   readonly uid: string;
   /** Of this node's enrolled pods; 0: it runs elsewhere. */
   readonly localPod: number;
+  /** For people; absent of what is no pod. */
+  readonly names?: EndpointNames;
+}
+
+export interface ServiceName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface EndpointNames {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly serviceAccount: string;
+  /** Empty where nobody has said. */
+  readonly zone: string;
 }
 
 /** What we show as this identity: DER, leaf first, and whom we trust. */

@@ -1,17 +1,15 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
-import { SeriesWriter, sweepIntervalMs } from '../metrics/series-writer.ts';
 import { ConnectionLog } from './connection-log.ts';
-import { ConnectionMetrics } from './connection-metrics.ts';
 import { ConnectionRecord, origins } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import { HttpPolicy } from './http/http-policy.ts';
-import { uncounted } from './http/metrics-sink.ts';
 import { RequestRecord } from './http/request-record.ts';
 import { detections } from './inbound.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
 import { Policy } from './policy.ts';
 import { directionOf } from './decide.ts';
 import { WorkerPods } from './pods.ts';
+import { WorkerMetrics } from './worker-metrics.ts';
 import { ProofReports } from './proof-reports.ts';
 import { Ways } from './ways.ts';
 
@@ -37,11 +35,10 @@ export class Worker {
   readonly #ways: Ways;
   readonly #policy: Policy;
   readonly #http: HttpPolicy;
-  readonly #metrics: ConnectionMetrics;
+  readonly #metrics: WorkerMetrics;
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
   readonly #drain: Drain;
-  readonly #sweep: NodeJS.Timeout;
   #closed = false;
 
   constructor(dependencies: WorkerDependencies) {
@@ -89,12 +86,7 @@ export class Worker {
       },
     });
     this.#engine = engine;
-    const series = new SeriesWriter(dependencies.metricsMemory);
-    this.#metrics = new ConnectionMetrics(series, engine);
-    this.#sweep = setInterval(() => {
-      this.#metrics.keepOpen();
-      series.sweep();
-    }, sweepIntervalMs).unref();
+    this.#metrics = new WorkerMetrics(dependencies.metricsMemory, engine);
     this.#ways = new Ways({
       options,
       engine,
@@ -111,20 +103,26 @@ export class Worker {
       onRefusedCredentials: (identity, reason) => void send({ type: 'credentials-refused', identity, reason }),
     });
     const ways = this.#ways;
-    this.#http = new HttpPolicy({ options, engine, ways, record: this.#requestRecord, metrics: uncounted });
+    this.#http = new HttpPolicy({
+      options,
+      engine,
+      ways,
+      record: this.#requestRecord,
+      metrics: this.#metrics.requests(this.#pods, ways.destinations),
+    });
     this.#policy = new Policy({
       options,
       engine,
       ways,
       http: this.#http,
-      metrics: this.#metrics,
+      metrics: this.#metrics.connections,
       record: this.#record,
       proofs: this.#proofs,
     });
     this.#drain = new Drain(engine, options.drainTimeoutMs, () => {
       this.#closed = true;
       this.#ways.close();
-      clearInterval(this.#sweep);
+      this.#metrics.close();
       this.#policy.close();
       engine.close();
       void this.#exit();
@@ -205,7 +203,7 @@ export class Worker {
     if (pod === undefined) return;
     pod.connections--;
     const direction = directionOf(record, pod);
-    this.#metrics.ended(record, direction, pod);
+    this.#metrics.connections.ended(record, direction, pod);
     this.#log?.add(record, direction, pod, record.peerName === 0 ? '' : this.#engine.nameOf(record.peerName));
     this.#tellIfDrained(pod.id);
   }

@@ -13,7 +13,7 @@ import { resolveTimeoutMs } from '../ways.ts';
 import type { Failure } from './failures.ts';
 import { failFast, failureOf, forbiddenByNetwork, tooManyWait } from './failures.ts';
 import { MeshHeaders } from './mesh-headers.ts';
-import type { HttpMetrics } from './metrics-sink.ts';
+import type { HttpMetrics, RequestFacts } from './metrics-sink.ts';
 import type { HttpConnection } from './request-context.ts';
 import { RequestContext, RequestContexts } from './request-context.ts';
 import type { RequestPlan, RequestPolicy } from './request-policies.ts';
@@ -33,7 +33,7 @@ export interface HttpPolicyDependencies {
   readonly policies?: readonly RequestPolicy[];
 }
 
-interface WaitingRequest {
+interface WaitingRequest extends RequestFacts {
   /** Of its exchange. */
   readonly id: number;
   readonly context: RequestContext;
@@ -95,7 +95,7 @@ export class HttpPolicy {
       record.respond(answer.number);
       return;
     }
-    const missing = this.#forward(context, plan);
+    const missing = this.#forward(context, plan, record);
     if (missing !== undefined) this.#hold(context, plan, missing);
   }
 
@@ -123,7 +123,7 @@ export class HttpPolicy {
   settled(key: Key): void {
     const { engine } = this.#with;
     for (const request of this.#waiting.take(key)) {
-      const missing = this.#forward(request.context, request.plan);
+      const missing = this.#forward(request.context, request.plan, request);
       if (missing !== undefined) {
         // The same answer would come again at once, and for ever; what changes comes unasked.
         if (this.#waiting.add(request, missing.key) === 'first' && missing.key !== key) missing.ask?.();
@@ -146,7 +146,8 @@ export class HttpPolicy {
 
   #hold(context: RequestContext, plan: RequestPlan, missing: Missing): void {
     const { record } = this.#with;
-    const place = this.#waiting.add({ id: record.exchange, context, plan: { ...plan } }, missing.key);
+    const { exchange: id, authority, isGrpc } = record;
+    const place = this.#waiting.add({ id, context, plan: { ...plan }, authority, isGrpc }, missing.key);
     if (place === undefined) {
       this.#fail(context, tooManyWait);
       return;
@@ -156,8 +157,15 @@ export class HttpPolicy {
   }
 
   /** Writes into the record where the request goes, or tells what is missing. */
-  #forward(context: RequestContext, plan: RequestPlan): Missing | undefined {
+  #forward(context: RequestContext, plan: RequestPlan, facts: RequestFacts): Missing | undefined {
     this.#chosen = undefined;
+    const missing = this.#choose(context, plan);
+    const { record, metrics } = this.#with;
+    if (missing === undefined && record.isForwarded) metrics.forwarded(context, facts, this.#chosen);
+    return missing;
+  }
+
+  #choose(context: RequestContext, plan: RequestPlan): Missing | undefined {
     const { record, options, ways } = this.#with;
     const { address, port } = context;
     if (context.direction === 'inbound') {

@@ -127,6 +127,11 @@ export class RequestRecord {
     return this.#words[10] ?? 0;
   }
 
+  /** By the decision that stands there. */
+  get isForwarded(): boolean {
+    return this.#words[words.action] === requestActions.forward;
+  }
+
   reset(): void {
     this.#words[words.action] = requestActions.reset;
   }

@@ -1,0 +1,36 @@
+import type { Engine } from '../../native/engine.d.ts';
+import { SeriesWriter, sweepIntervalMs } from '../metrics/series-writer.ts';
+import { ConnectionMetrics } from './connection-metrics.ts';
+import type { Destinations } from './destinations.ts';
+import { HttpRequestMetrics } from './http/http-metrics.ts';
+import type { HttpMetrics } from './http/metrics-sink.ts';
+import type { WorkerPods } from './pods.ts';
+
+/** What a worker counts, in memory that main reads. */
+export class WorkerMetrics {
+  readonly connections: ConnectionMetrics;
+  readonly #engine: Pick<Engine, 'nameOf'>;
+  readonly #writer: SeriesWriter;
+  readonly #sweep: NodeJS.Timeout;
+
+  /** @param memory of seriesMemoryBytes */
+  constructor(memory: ArrayBuffer, engine: Pick<Engine, 'nameOf'>) {
+    const writer = new SeriesWriter(memory);
+    this.#engine = engine;
+    this.#writer = writer;
+    this.connections = new ConnectionMetrics(writer, engine);
+    this.#sweep = setInterval(() => {
+      this.connections.keepOpen();
+      writer.sweep();
+    }, sweepIntervalMs).unref();
+  }
+
+  requests(pods: Pick<WorkerPods, 'get'>, destinations: Pick<Destinations, 'at'>): HttpMetrics {
+    return new HttpRequestMetrics({ writer: this.#writer, engine: this.#engine, pods, destinations });
+  }
+
+  /** Nothing is given up any more. */
+  close(): void {
+    clearInterval(this.#sweep);
+  }
+}
