@@ -10,7 +10,7 @@ import type { Destination, ServiceFacts } from '../../mesh/destination.ts';
 import type { Endpoint } from '../../mesh/service.ts';
 import { addressKey } from '../../mesh/service.ts';
 import type { OwnWorkload, WorkloadFacts } from '../../mesh/workload.ts';
-import type { DestinationMessage, MessageToWorker } from '../worker/messages.ts';
+import type { DestinationMessage, EndpointNames, MessageToWorker } from '../worker/messages.ts';
 import type { EnrolledPod } from './enrolled-pods.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
 import { MeshLink } from './mesh-link.ts';
@@ -128,7 +128,14 @@ class TestLink {
   }
 }
 
-const peer = { address: '10.1.0.5', port: 8080, identity: 'db.shop.mesh', uid: 'uid-db', localPod: 0 };
+function namesOf(name: string): EndpointNames {
+  return { namespace: 'shop', pod: name, serviceAccount: name, zone: '' };
+}
+
+const peer = {
+  ...{ address: '10.1.0.5', port: 8080, identity: 'db.shop.mesh', uid: 'uid-db', localPod: 0 },
+  names: namesOf('db'),
+};
 
 test('of a source it is told how long ago it changed: once it is to be meshed, is, or is not any more', () => {
   const test = new TestLink();
@@ -224,6 +231,7 @@ test('while an earlier agent may have captured pods that are not adopted yet, no
     uid: 'uid-web',
     meshed: true,
     localPod: 3,
+    names: namesOf('web'),
   };
   assert.deepEqual(told(), [[{ ...peer, meshed: undefined }], [adopted]]);
   test.link.adopted();
@@ -252,7 +260,10 @@ test('of a service those are endpoints that are ready, or else those that still 
   for (const [endpoints, usable] of cases) {
     test.link.learn('10.96.0.1', 80, service(...endpoints));
     const expected = usable.map((last) => ({ ...peer, address: `10.1.0.${last}`, uid: `uid-${last}`, meshed: true }));
-    assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', protocol: 'detect', endpoints: expected }]);
+    const to = { namespace: 'shop', name: 'db' };
+    assert.deepEqual(test.newDestinations(), [
+      { kind: 'endpoints', protocol: 'detect', endpoints: expected, service: to },
+    ]);
   }
 });
 
@@ -289,7 +300,8 @@ test('an endpoint without a pod is no peer', () => {
   const test = new TestLink();
   test.link.learn('10.96.0.1', 80, service(behind(undefined)));
   const endpoints = [{ address: '10.1.0.5', port: 8080, meshed: false, identity: '', uid: '', localPod: 0 }];
-  assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', protocol: 'detect', endpoints }]);
+  const to = { namespace: 'shop', name: 'db' };
+  assert.deepEqual(test.newDestinations(), [{ kind: 'endpoints', protocol: 'detect', endpoints, service: to }]);
 });
 
 test('a pod that joins is reported, described, announced, and reached another way', () => {
@@ -346,7 +358,10 @@ test('a pod that leaves is announced no more, stays reachable as it is, and leav
   test.release(pod);
   assert.deepEqual(test.reports, ['joined uid-web', 'leave uid-web'], 'it is not reported twice');
   const endpoints = [
-    { address: '10.1.0.7', port: 80, meshed: false, identity: 'web.shop.mesh', uid: 'uid-web', localPod: 0 },
+    {
+      ...{ address: '10.1.0.7', port: 80, meshed: false, identity: 'web.shop.mesh', uid: 'uid-web', localPod: 0 },
+      names: namesOf('web'),
+    },
   ];
   assert.deepEqual(test.news(), [
     {

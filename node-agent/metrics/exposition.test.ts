@@ -10,7 +10,7 @@ import type { AgentStatus } from './agent-status.ts';
 import { createAgentExpositions } from './exposition.ts';
 import type { Family, FamilyName } from './families.ts';
 import { families } from './families.ts';
-import { seriesMemoryBytes } from './series-memory.ts';
+import { SeriesMemory, seriesMemoryBytes } from './series-memory.ts';
 import type { SetName } from './series-sets.ts';
 import { derivedLabels, partOf, seriesSets } from './series-sets.ts';
 import { SeriesWriter } from './series-writer.ts';
@@ -226,9 +226,10 @@ test('an address tells the rest of a target', async () => {
 
 test('whatever a worker has written, the rest can be read', async () => {
   const hostile = memoryOf([{ set: 'transport', labels: { pod: 'bad' }, amount: -5 }]);
-  const cells = new Float64Array(hostile);
-  const { slot } = new SeriesWriter(hostile).series('transport', { pod: 'bad' });
-  for (const [cell, value] of [NaN, Infinity, -7, 0.5, 2 ** 60].entries()) cells[slot * 128 + 2 + cell] = value;
+  const { cells, firstCell } = partOf('tcp_open_total');
+  assert.deepEqual([cells, firstCell], [1, 0]);
+  const written = new SeriesMemory(hostile);
+  for (const [cell, value] of [NaN, Infinity, -7, 0.5].entries()) written.cells[written.firstCell(1) + cell] = value;
   const noise = new ArrayBuffer(seriesMemoryBytes);
   new Uint8Array(noise).fill(0x01);
   const good = memoryOf([{ set: 'transport', labels: { pod: 'good' }, amount: 2 }]);

@@ -1,7 +1,7 @@
 /**
- * Where a worker counts and main reads, without a lock: memory that both map and that outlives the worker. It is an array of slots, each of
- * which holds one series set (series-sets.ts): u32 state, u16 number of the set, u16 length of the key, padding to 16 bytes; the set's
- * cells, f64 each; the key in UTF-8.
+ * Where a worker counts and main reads, without a lock: memory that both map and that outlives the worker. First the states of all slots,
+ * u32 each, so that who looks for slots touches (and thereby allocates) nothing else; then the slots, each of which holds one series set
+ * (series-sets.ts): u16 number of the set, u16 length of the key, padding to 8 bytes; the set's cells, f64 each; the key in UTF-8.
  *
  * Each change of state has but one side that may make it, so a slot never changes its key while the other side looks at it:
  *   free → live     by the worker, once key and cells are written
@@ -12,11 +12,12 @@
  */
 export const slots = 8192;
 const slotBytes = 1024;
-const setAt = 4;
-const lengthAt = 6;
-const cellsAt = 16;
+const slotsAt = 4 * slots;
+const setAt = 0;
+const lengthAt = 2;
+const cellsAt = 8;
 
-export const seriesMemoryBytes = slots * slotBytes;
+export const seriesMemoryBytes = slotsAt + slots * slotBytes;
 
 export const states = { free: 0, live: 1, retired: 2 } as const;
 export type State = (typeof states)[keyof typeof states];
@@ -26,34 +27,38 @@ export function maximumKeyBytes(cells: number): number {
   return slotBytes - cellsAt - 8 * cells;
 }
 
+function offsetOf(slot: number): number {
+  return slotsAt + slot * slotBytes;
+}
+
 export class SeriesMemory {
   /** See firstCell(). */
   readonly cells: Float64Array;
-  readonly #words: Int32Array;
+  readonly #states: Int32Array;
   readonly #view: DataView;
 
   /** @param buffer of seriesMemoryBytes */
   constructor(buffer: ArrayBuffer) {
     this.cells = new Float64Array(buffer);
-    this.#words = new Int32Array(buffer);
+    this.#states = new Int32Array(buffer, 0, slots);
     this.#view = new DataView(buffer);
   }
 
   state(slot: number): number {
-    return Atomics.load(this.#words, (slot * slotBytes) / 4);
+    return Atomics.load(this.#states, slot);
   }
 
   setState(slot: number, state: State): void {
-    Atomics.store(this.#words, (slot * slotBytes) / 4, state);
+    Atomics.store(this.#states, slot, state);
   }
 
   firstCell(slot: number): number {
-    return (slot * slotBytes + cellsAt) / 8;
+    return (offsetOf(slot) + cellsAt) / 8;
   }
 
   /** Of a slot that is free: it becomes live, with all its cells at 0. */
   take(slot: number, set: number, cells: number, key: Uint8Array): void {
-    const offset = slot * slotBytes;
+    const offset = offsetOf(slot);
     const first = this.firstCell(slot);
     this.cells.fill(0, first, first + cells);
     this.#view.setUint16(offset + setAt, set, true);
@@ -63,12 +68,12 @@ export class SeriesMemory {
   }
 
   setOf(slot: number): number {
-    return this.#view.getUint16(slot * slotBytes + setAt, true);
+    return this.#view.getUint16(offsetOf(slot) + setAt, true);
   }
 
   /** Whatever stands there, not beyond the slot. */
   keyOf(slot: number, cells: number): string {
-    const offset = slot * slotBytes;
+    const offset = offsetOf(slot);
     const length = Math.min(this.#view.getUint16(offset + lengthAt, true), maximumKeyBytes(cells));
     return Buffer.from(this.cells.buffer, offset + cellsAt + 8 * cells, length).toString();
   }

@@ -269,10 +269,10 @@ const hostile = fc
   .map((given) => {
     const memory = newMemory();
     const view = new DataView(memory);
-    new Uint8Array(memory).set(given.bytes);
-    for (const [slot, set] of given.sets.entries()) view.setUint16(slot * 1024 + 4, set, true);
-    for (const [slot, length] of given.lengths.entries()) view.setUint16(slot * 1024 + 6, length, true);
-    for (const [slot, state] of given.states.entries()) view.setUint32(slot * 1024, state, true);
+    new Uint8Array(memory).set(given.bytes, 4 * slots);
+    for (const [slot, set] of given.sets.entries()) view.setUint16(4 * slots + slot * 1024, set, true);
+    for (const [slot, length] of given.lengths.entries()) view.setUint16(4 * slots + slot * 1024 + 2, length, true);
+    for (const [slot, state] of given.states.entries()) view.setUint32(4 * slot, state, true);
     return memory;
   });
 
@@ -310,11 +310,11 @@ test('all of the memory may be noise, with no slot that is free', () => {
   const words = new Uint32Array(memory);
   for (let at = 0, state = 1; at < words.length; at++)
     words[at] = state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-  for (let slot = 0; slot < slots; slot++) words[slot * 256] = states.retired;
+  for (let slot = 0; slot < slots; slot++) words[slot] = states.retired;
   const writer = new SeriesWriter(memory);
   writer.add(refused(writer, 'a'), 0, 1); // goes nowhere, and breaks nothing
   writer.sweep();
-  for (let slot = 1; slot < slots; slot++) words[slot * 256] = states.free;
+  for (let slot = 1; slot < slots; slot++) words[slot] = states.free;
   writer.sweep();
   writer.add(refused(writer, 'a'), 0, 1);
   assert.equal(sumIn(memory, 'weft_connections_refused_total', { pod: 'a' }), 1);

@@ -11,13 +11,14 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { Channel, channelDescriptor } from './channel.ts';
+import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import type { WorkerOptions } from './messages.ts';
 import { capabilitiesIn } from './privileges.ts';
 
 /** Stands for the addon: an engine that keeps the process alive and has a connection that proves the worker's answer. */
 const fakeAddon = `
 exports.forbidCoreDumps = () => {};
-exports.mapSharedMemory = () => new ArrayBuffer(16 + 4096 * 512);
+exports.mapSharedMemory = () => new ArrayBuffer(${seriesMemoryBytes});
 exports.createEngine = (options) => {
   const alive = setInterval(() => {}, 1000);
   const words = new Uint32Array(options.record);
