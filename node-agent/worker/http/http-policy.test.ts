@@ -234,7 +234,11 @@ test('a failure is told with its place and cause', (t) => {
 
 test('a request that cannot be read is answered, and not counted', (t) => {
   const counted: string[] = [];
-  const metrics = { requested: () => counted.push('requested'), responded: () => counted.push('responded') };
+  const metrics = {
+    requested: () => counted.push('requested'),
+    forwarded: () => counted.push('forwarded'),
+    responded: () => counted.push('responded'),
+  };
   const node = newNode(t, {}, { metrics });
   node.learnProtocol('http1', '10.96.0.1', 80, endpoint());
   const connection = client(node);
@@ -265,6 +269,7 @@ test('each request is counted once at its begin and once at its end, with where 
   const responded: [RequestContext, Upstream | undefined][] = [];
   const metrics = {
     requested: (context: RequestContext) => requested.push(context),
+    forwarded: () => undefined,
     responded: (context: RequestContext, _record: unknown, upstream: Upstream | undefined) =>
       responded.push([context, upstream]),
   };

@@ -159,13 +159,13 @@ export class HttpPolicy {
   /** Writes into the record where the request goes, or tells what is missing. */
   #forward(context: RequestContext, plan: RequestPlan, facts: RequestFacts): Missing | undefined {
     this.#chosen = undefined;
-    const missing = this.#choose(context, plan);
+    const missing = this.#findWay(context, plan);
     const { record, metrics } = this.#with;
     if (missing === undefined && record.isForwarded) metrics.forwarded(context, facts, this.#chosen);
     return missing;
   }
 
-  #choose(context: RequestContext, plan: RequestPlan): Missing | undefined {
+  #findWay(context: RequestContext, plan: RequestPlan): Missing | undefined {
     const { record, options, ways } = this.#with;
     const { address, port } = context;
     if (context.direction === 'inbound') {
