@@ -1,10 +1,15 @@
+import { getSystemErrorMap } from 'node:util';
+
 import type { CloseReason, Engine } from '../../native/engine.d.ts';
 import type { Labels, SetName } from '../metrics/series-sets.ts';
 import { partOf } from '../metrics/series-sets.ts';
 import type { Series, SeriesWriter } from '../metrics/series-writer.ts';
 import type { ConnectionRecord } from './connection-record.ts';
+import type { Endpoint } from './destinations.ts';
+import { keyOf } from './destinations.ts';
+import { namesOf, podLabels, targetOf } from './labels.ts';
 import type { Direction } from './messages.ts';
-import type { WorkerPod } from './pods.ts';
+import type { WorkerPod, WorkerPods } from './pods.ts';
 
 /** How a connection is protected, with Linkerd's words for the labels. */
 export const protections = {
@@ -50,7 +55,7 @@ export type Refusal =
   | 'network-policy';
 
 /** Beyond it those without an open connection are forgotten: their series are found again. */
-const maximumTransports = 4096;
+const maximumLinks = 4096;
 
 const cells = {
   opened: partOf('tcp_open_total').firstCell,
@@ -59,11 +64,27 @@ const cells = {
   written: partOf('tcp_write_bytes_total').firstCell,
 };
 
-/** Connections of one pod with one peer. */
-interface Transport {
+/** Where a connection goes. */
+export type ConnectionTarget = Pick<Endpoint, 'address' | 'port'> &
+  Partial<Pick<Endpoint, 'workload' | 'localPod' | 'names' | 'service'>>;
+
+/** One side of connections, as the pod that they are counted for sees it. */
+interface End {
   readonly series: Series;
   readonly labels: Labels;
-  readonly closed: Map<CloseReason, Series>;
+  readonly closed: Map<string, Series>;
+  open: number;
+}
+
+/** Connections that differ in nothing but what became of them. */
+interface Link {
+  /** What is read there is written to the others. */
+  readonly sources: readonly End[];
+  readonly destinations: readonly End[];
+  /** Both. */
+  readonly ends: readonly End[];
+  /** Without direction: of *_tcp_errors_total. */
+  readonly labels: Labels;
   open: number;
 }
 
@@ -71,20 +92,40 @@ interface Transport {
 export class ConnectionMetrics {
   readonly #writer: SeriesWriter;
   readonly #engine: Pick<Engine, 'nameOf'>;
-  readonly #transports = new Map<string, Transport>();
-  readonly #open = new Map<number, Transport>();
+  readonly #pods: Pick<WorkerPods, 'get'>;
+  readonly #links = new Map<string, Link>();
+  /** By the key of their series: links may have one in common. */
+  readonly #ends = new Map<string, End>();
+  readonly #open = new Map<number, Link>();
 
-  constructor(writer: SeriesWriter, engine: Pick<Engine, 'nameOf'>) {
+  constructor(writer: SeriesWriter, engine: Pick<Engine, 'nameOf'>, pods: Pick<WorkerPods, 'get'>) {
     this.#writer = writer;
     this.#engine = engine;
+    this.#pods = pods;
   }
 
-  /** @param peer number of the identity at the other end, 0 where it has none */
-  opened(id: number, direction: Direction, pod: WorkerPod, protection: Protection, peer: number): void {
-    const transport = this.#transportOf(direction, pod, protection, peer);
-    this.#open.set(id, transport);
-    this.#writer.add(transport.series, cells.opened, 1);
-    this.#writer.setGauge(transport.series, cells.open, ++transport.open);
+  /** Its bytes are relayed. @param peer number of the identity at the other end, 0 where it has none */
+  opened(
+    id: number,
+    direction: Direction,
+    pod: WorkerPod,
+    protection: Protection,
+    peer: number,
+    target: ConnectionTarget,
+  ): void {
+    this.#begin(id, direction, pod, protection, peer, target, true);
+  }
+
+  /** It ends here, and its requests go on over other connections. @param target what the client dialled */
+  served(
+    id: number,
+    direction: Direction,
+    pod: WorkerPod,
+    protection: Protection,
+    peer: number,
+    target: ConnectionTarget,
+  ): void {
+    this.#begin(id, direction, pod, protection, peer, target, false);
   }
 
   refused(direction: Direction, pod: WorkerPod, reason: Refusal): void {
@@ -92,63 +133,114 @@ export class ConnectionMetrics {
   }
 
   ended(record: ConnectionRecord, direction: Direction, pod: WorkerPod): void {
-    if (record.reason === 'tls-failed') {
-      const reason = tlsFailures[record.errno] ?? 'protocol';
-      this.#count('tls_failures', { ...labelsOf(direction, pod), reason });
-    }
-    const transport = this.#close(record.id, record.reason);
-    if (transport === undefined) return;
-    this.#writer.add(transport.series, cells.read, record.bytesToUpstream);
-    this.#writer.add(transport.series, cells.written, record.bytesToClient);
+    const { id, reason, errno, bytesToUpstream, bytesToClient } = record;
+    if (reason === 'tls-failed')
+      this.#count('tls_failures', { ...labelsOf(direction, pod), reason: tlsFailures[errno] ?? 'protocol' });
+    const link = this.#close(id, errnoOf(reason, errno));
+    if (link === undefined) return;
+    for (const { series } of link.sources) this.#moved(series, bytesToUpstream, bytesToClient);
+    for (const { series } of link.destinations) this.#moved(series, bytesToClient, bytesToUpstream);
+    const error = proxyErrors[reason];
+    if (error !== undefined) this.#count(`${direction}_tcp_errors`, { ...link.labels, error });
   }
 
   /** It was opened, but had ended before the engine was told. */
   cameTooLate(id: number): void {
-    this.#close(id, 'reset-by-client');
+    this.#close(id, 'ECONNRESET');
   }
 
   /** Before each sweep of the writer: what has open connections is not idle, however silent. */
   keepOpen(): void {
-    for (const { open, series } of this.#transports.values()) if (open > 0) this.#writer.touch(series);
+    for (const { open, series } of this.#ends.values()) if (open > 0) this.#writer.touch(series);
   }
 
-  #close(id: number, reason: CloseReason): Transport | undefined {
-    const transport = this.#open.get(id);
-    if (transport === undefined) return undefined;
+  #begin(
+    id: number,
+    direction: Direction,
+    pod: WorkerPod,
+    protection: Protection,
+    peer: number,
+    target: ConnectionTarget,
+    isRelayed: boolean,
+  ): void {
+    const { address, port, workload = 0 } = target;
+    const kind = `${direction} ${pod.namespace}/${pod.name} ${protection} ${peer} ${isRelayed}`;
+    const key = `${kind} ${keyOf(address, port)} ${workload} ${target.service?.name ?? ''}`;
+    let link = this.#links.get(key);
+    if (link === undefined) {
+      if (this.#links.size >= maximumLinks) this.#forgetUnused();
+      link = this.#newLink(direction, pod, protection, peer, target, isRelayed);
+      this.#links.set(key, link);
+    }
+    this.#open.set(id, link);
+    link.open++;
+    for (const end of link.ends) {
+      this.#writer.add(end.series, cells.opened, 1);
+      this.#writer.setGauge(end.series, cells.open, ++end.open);
+    }
+  }
+
+  #close(id: number, errno: string): Link | undefined {
+    const link = this.#open.get(id);
+    if (link === undefined) return undefined;
     this.#open.delete(id);
-    this.#writer.setGauge(transport.series, cells.open, --transport.open);
-    this.#writer.add(this.#closed(transport, reason), 0, 1);
-    return transport;
+    link.open--;
+    for (const end of link.ends) {
+      this.#writer.setGauge(end.series, cells.open, --end.open);
+      this.#writer.add(this.#closed(end, errno), 0, 1);
+    }
+    return link;
   }
 
-  #closed(transport: Transport, reason: CloseReason): Series {
-    const known = transport.closed.get(reason);
+  #closed({ closed, labels }: End, errno: string): Series {
+    const known = closed.get(errno);
     if (known !== undefined) return known;
-    const errno = reason === 'finished' ? {} : { errno: reason };
-    const series = this.#writer.series('transport_close', { ...transport.labels, ...errno });
-    transport.closed.set(reason, series);
+    const series = this.#writer.series('transport_close', { ...labels, errno });
+    closed.set(errno, series);
     return series;
   }
 
-  #transportOf(direction: Direction, pod: WorkerPod, protection: Protection, peer: number): Transport {
-    const key = `${direction} ${pod.namespace}/${pod.name} ${protection} ${peer}`;
-    const known = this.#transports.get(key);
-    if (known !== undefined) return known;
-    const peerId = direction === 'inbound' ? 'client_id' : 'server_id';
-    const labels = {
-      ...labelsOf(direction, pod),
-      peer: direction === 'inbound' || protection === 'ownApp' ? 'src' : 'dst',
-      ...protections[protection],
-      ...(peer !== 0 && { [peerId]: this.#engine.nameOf(peer) }),
-    };
-    if (this.#transports.size >= maximumTransports) this.#forgetUnused();
-    const transport = { series: this.#writer.series('transport', labels), labels, closed: new Map(), open: 0 };
-    this.#transports.set(key, transport);
-    return transport;
+  #moved(series: Series, read: number, written: number): void {
+    this.#writer.add(series, cells.read, read);
+    this.#writer.add(series, cells.written, written);
+  }
+
+  #newLink(
+    direction: Direction,
+    pod: WorkerPod,
+    protection: Protection,
+    peer: number,
+    target: ConnectionTarget,
+    isRelayed: boolean,
+  ): Link {
+    const peerName = peer === 0 ? '' : this.#engine.nameOf(peer);
+    const to = targetOf(target.address, target.port);
+    const labels = { ...podLabels(pod), ...to };
+    const server = protection === 'sameNode' ? this.#pods.get(target.localPod ?? 0) : undefined;
+    const ends =
+      direction === 'inbound'
+        ? inboundEnds({ ...labelsOf(direction, pod), ...to }, protection, peerName)
+        : outboundEnds({ ...labelsOf(direction, pod), ...to }, protection, peerName, target);
+    const received =
+      server === undefined
+        ? { source: [], destination: [] }
+        : inboundEnds({ ...labelsOf('inbound', server), ...to }, protection, pod.identityName);
+    const find = (one: Labels): End => this.#findEnd(one);
+    const sources = [...ends.source, ...received.source].map(find);
+    const destinations = isRelayed ? [...ends.destination, ...received.destination].map(find) : [];
+    return { sources, destinations, ends: [...sources, ...destinations], labels, open: 0 };
+  }
+
+  #findEnd(labels: Labels): End {
+    const series = this.#writer.series('transport', labels);
+    let end = this.#ends.get(series.key);
+    if (end === undefined) this.#ends.set(series.key, (end = { series, labels, closed: new Map(), open: 0 }));
+    return end;
   }
 
   #forgetUnused(): void {
-    for (const [key, { open }] of this.#transports) if (open === 0) this.#transports.delete(key);
+    for (const [key, { open }] of this.#links) if (open === 0) this.#links.delete(key);
+    for (const [key, { open }] of this.#ends) if (open === 0) this.#ends.delete(key);
   }
 
   #count(set: SetName, labels: Labels): void {
@@ -156,6 +248,68 @@ export class ConnectionMetrics {
   }
 }
 
+interface EndLabels {
+  readonly source: readonly Labels[];
+  readonly destination: readonly Labels[];
+}
+
+function inboundEnds(labels: Labels, protection: Protection, client: string): EndLabels {
+  return {
+    source: [{ ...labels, peer: 'src', ...protections[protection], client_id: client }],
+    destination: [{ ...labels, peer: 'dst', ...protections.ownApp }],
+  };
+}
+
+function outboundEnds(labels: Labels, protection: Protection, server: string, target: ConnectionTarget): EndLabels {
+  const { names, service } = target;
+  return {
+    source: [{ ...labels, peer: 'src', ...protections.ownApp }],
+    destination: [
+      {
+        ...labels,
+        peer: 'dst',
+        ...protections[protection],
+        server_id: server,
+        ...(names !== undefined && namesOf(names)),
+        ...(service !== undefined && { dst_service: service.name }),
+      },
+    ],
+  };
+}
+
+/** What the kernel said, or would have. */
+function errnoOf(reason: CloseReason, errno: number): string {
+  switch (reason) {
+    case 'finished':
+    case 'tunnel':
+      return '';
+    case 'reset-by-client':
+    case 'reset-by-upstream':
+      return 'ECONNRESET';
+    case 'connect-timeout':
+    case 'idle-timeout':
+      return 'ETIMEDOUT';
+    case 'tls-failed':
+      return 'EPROTO';
+    case 'refused':
+    case 'shutdown':
+    case 'revoked':
+      return 'ECONNABORTED';
+    case 'connect-failed':
+    case 'error':
+      return getSystemErrorMap().get(-errno)?.[0] ?? 'EIO';
+  }
+}
+
+/** In the label `error`, with Linkerd's words. */
+const proxyErrors: Readonly<Partial<Record<CloseReason, string>>> = {
+  'connect-failed': 'i/o',
+  'connect-timeout': 'dispatch timeout',
+  'tls-failed': 'i/o',
+  error: 'unexpected',
+  revoked: 'unexpected',
+};
+
 function labelsOf(direction: Direction, pod: WorkerPod): Labels {
-  return { direction, namespace: pod.namespace, pod: pod.name };
+  return { direction, ...podLabels(pod) };
 }

@@ -16,6 +16,8 @@ export interface Endpoint {
   /** Of this node's enrolled pods; 0: it runs elsewhere. */
   readonly localPod: number;
   readonly names?: EndpointNames;
+  /** By which it is reached. */
+  readonly service?: ServiceName;
 }
 
 export type Destination =
@@ -71,7 +73,7 @@ export class Destinations {
   #compileDestination(destination: DestinationMessage['destination']): Destination {
     if (destination.kind !== 'endpoints') return destination;
     const { protocol, changedMs, service } = destination;
-    const endpoints = destination.endpoints.map((endpoint) => this.#compile(endpoint));
+    const endpoints = destination.endpoints.map((endpoint) => this.#compile(endpoint, service));
     return {
       kind: 'endpoints',
       protocol,
@@ -81,7 +83,10 @@ export class Destinations {
     };
   }
 
-  #compile({ address, port, meshed, identity, uid, localPod, names }: EndpointMessage): Endpoint {
+  #compile(
+    { address, port, meshed, identity, uid, localPod, names }: EndpointMessage,
+    service?: ServiceName,
+  ): Endpoint {
     return {
       address: parseAddress(address),
       port,
@@ -90,6 +95,7 @@ export class Destinations {
       workload: this.#numberOf(uid),
       localPod,
       ...(names !== undefined && { names }),
+      ...(service !== undefined && { service }),
     };
   }
 

@@ -59,8 +59,9 @@ test('inbound: what an app gets, and what is refused and counted', (t) => {
     const isRefused = expected.action === 'refuse';
     assert.deepEqual(node.refused(), isRefused ? { [counted]: 1 } : {}, what);
     const isOpened = expected.action === 'relayToApp';
-    assert.equal(node.count('tcp_open_total'), isOpened ? 1 : 0, what);
-    if (isOpened) assert.equal(node.count('tcp_open_total', { tls: counted, direction: 'inbound' }), 1, what);
+    assert.equal(node.count('tcp_open_total', { peer: 'src' }), isOpened ? 1 : 0, what);
+    if (isOpened)
+      assert.equal(node.count('tcp_open_total', { tls: counted, direction: 'inbound', peer: 'src' }), 1, what);
   }
 });
 
@@ -184,8 +185,8 @@ test('outbound: where a connection goes, and how it is counted', (t) => {
     node.setCredentials();
     node.learn('10.96.0.1', 80, ...endpoints);
     assert.deepEqual(node.connectOnNode(outbound), expected, what);
-    assert.equal(node.count('tcp_open_total', { direction: 'outbound', ...labels }), 1, what);
-    assert.equal(node.count('tcp_open_total'), 1, what);
+    assert.equal(node.count('tcp_open_total', { direction: 'outbound', peer: 'dst', ...labels }), 1, what);
+    assert.equal(node.count('tcp_open_total', { direction: 'outbound', peer: 'src' }), 1, what);
   }
 });
 
@@ -271,8 +272,8 @@ test('what ends before it could be resumed was opened and has ended', (t) => {
   node.connect(outbound);
   t.mock.method(node.engine, 'resume', () => false);
   node.learnKind('10.96.0.1', 80, 'external');
-  assert.deepEqual([node.count('tcp_open_total'), node.count('tcp_open_connections')], [1, 0]);
-  assert.equal(node.count('tcp_close_total', { errno: 'reset-by-client' }), 1);
+  assert.deepEqual([node.count('tcp_open_total', { peer: 'src' }), node.count('tcp_open_connections')], [1, 0]);
+  assert.equal(node.count('tcp_close_total', { errno: 'ECONNRESET', peer: 'src' }), 1);
 });
 
 test('a server of this node that the network shuts off is refused, one that nobody has told of is waited for', (t) => {
@@ -459,13 +460,13 @@ test('whatever happens, each connection is decided once and each that was opened
           decided(resumed, decision.action);
         }
         const open = [...alive.values()].filter(({ action }) => /relay|tunnel/.test(action)).length;
-        assert.equal(node.count('tcp_open_connections'), open);
+        assert.equal(node.count('tcp_open_connections', { peer: 'src' }), open);
       }
       for (const id of [...alive.keys()]) end(id);
-      assert.equal(node.count('tcp_open_connections'), 0);
-      assert.equal(node.count('tcp_open_total'), outcomes.opened);
-      assert.equal(node.count('tcp_close_total'), outcomes.opened);
-      assert.equal(node.count('tcp_read_bytes_total'), outcomes.opened);
+      assert.equal(node.count('tcp_open_connections', { peer: 'src' }), 0);
+      assert.equal(node.count('tcp_open_total', { peer: 'src' }), outcomes.opened);
+      assert.equal(node.count('tcp_close_total', { peer: 'src' }), outcomes.opened);
+      assert.equal(node.count('tcp_read_bytes_total', { peer: 'src' }), outcomes.opened);
       assert.equal(node.refused()['unresolved'] ?? 0, outcomes.unresolved);
       node.policy.close();
     }),

@@ -217,19 +217,19 @@ export class Policy {
   #relayOut(id: number, destination: Pick<Endpoint, 'address' | 'port'>, pod: WorkerPod): void {
     const { record, metrics } = this.#with;
     record.relay(actions.relayOut, destination.address, destination.port, this.#outbound);
-    metrics.opened(id, 'outbound', pod, 'plaintextToOutside', 0);
+    metrics.opened(id, 'outbound', pod, 'plaintextToOutside', 0, destination);
   }
 
   #relayToPod(id: number, endpoint: Endpoint, pod: WorkerPod): void {
     const { record, metrics } = this.#with;
     record.relayToPod(endpoint, this.#inbound);
-    metrics.opened(id, 'outbound', pod, 'sameNode', endpoint.identity);
+    metrics.opened(id, 'outbound', pod, 'sameNode', endpoint.identity, endpoint);
   }
 
   #tunnel(id: number, endpoint: Endpoint, pod: WorkerPod): void {
     const { record, metrics } = this.#with;
     record.tunnel(endpoint, pod.identity, this.#outbound);
-    metrics.opened(id, 'outbound', pod, 'mutualTls', endpoint.identity);
+    metrics.opened(id, 'outbound', pod, 'mutualTls', endpoint.identity, endpoint);
   }
 
   #decideInbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
@@ -286,7 +286,9 @@ export class Policy {
   #serveHttp(connection: InboundConnection, direction: Direction, pod: WorkerPod, protection: Protection): void {
     const { record, http, metrics, options } = this.#with;
     record.http(http.connectionOpened(connection, direction, pod), options.idleTimeoutMs);
-    metrics.opened(connection.id, direction, pod, protection, direction === 'inbound' ? connection.peerName : 0);
+    const { id, localAddress: address, localPort: port } = connection;
+    const peer = direction === 'inbound' ? connection.peerName : 0;
+    metrics.served(id, direction, pod, protection, peer, { address, port });
   }
 
   #relayToApp(
@@ -296,7 +298,7 @@ export class Policy {
   ): void {
     const { record, metrics } = this.#with;
     record.relay(actions.relayToApp, localAddress, localPort, this.#inbound);
-    metrics.opened(id, 'inbound', pod, protection, peerName);
+    metrics.opened(id, 'inbound', pod, protection, peerName, { address: localAddress, port: localPort });
   }
 
   #refuse(direction: Direction, pod: WorkerPod, reason: Refusal, alert = 0): void {

@@ -109,7 +109,9 @@ export class TestPolicy {
     });
     this.pod = testPod({ identity: this.engine.intern('web.shop.mesh'), announcedAt: -Infinity });
     this.neighbours.set(4, testPod({ id: 4, name: 'db', identity: this.engine.intern('db.shop.mesh') }));
-    this.#metrics = new ConnectionMetrics(new SeriesWriter(this.memory), this.engine);
+    this.#metrics = new ConnectionMetrics(new SeriesWriter(this.memory), this.engine, {
+      get: (id) => this.neighbours.get(id),
+    });
     const { engine } = this;
     const everything = { ...testOptions, ...options };
     this.ways = new Ways({

@@ -11,22 +11,24 @@ export class WorkerMetrics {
   readonly connections: ConnectionMetrics;
   readonly #engine: Pick<Engine, 'nameOf'>;
   readonly #writer: SeriesWriter;
+  readonly #pods: Pick<WorkerPods, 'get'>;
   readonly #sweep: NodeJS.Timeout;
 
   /** @param memory of seriesMemoryBytes */
-  constructor(memory: ArrayBuffer, engine: Pick<Engine, 'nameOf'>) {
+  constructor(memory: ArrayBuffer, engine: Pick<Engine, 'nameOf'>, pods: Pick<WorkerPods, 'get'>) {
     const writer = new SeriesWriter(memory);
     this.#engine = engine;
     this.#writer = writer;
-    this.connections = new ConnectionMetrics(writer, engine);
+    this.#pods = pods;
+    this.connections = new ConnectionMetrics(writer, engine, pods);
     this.#sweep = setInterval(() => {
       this.connections.keepOpen();
       writer.sweep();
     }, sweepIntervalMs).unref();
   }
 
-  requests(pods: Pick<WorkerPods, 'get'>, destinations: Pick<Destinations, 'at'>): HttpMetrics {
-    return new HttpRequestMetrics({ writer: this.#writer, engine: this.#engine, pods, destinations });
+  requests(destinations: Pick<Destinations, 'at'>): HttpMetrics {
+    return new HttpRequestMetrics({ writer: this.#writer, engine: this.#engine, pods: this.#pods, destinations });
   }
 
   /** Nothing is given up any more. */

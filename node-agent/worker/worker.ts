@@ -86,7 +86,7 @@ export class Worker {
       },
     });
     this.#engine = engine;
-    this.#metrics = new WorkerMetrics(dependencies.metricsMemory, engine);
+    this.#metrics = new WorkerMetrics(dependencies.metricsMemory, engine, this.#pods);
     this.#ways = new Ways({
       options,
       engine,
@@ -108,7 +108,7 @@ export class Worker {
       engine,
       ways,
       record: this.#requestRecord,
-      metrics: this.#metrics.requests(this.#pods, ways.destinations),
+      metrics: this.#metrics.requests(ways.destinations),
     });
     this.#policy = new Policy({
       options,

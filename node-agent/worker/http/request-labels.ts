@@ -1,11 +1,10 @@
-import { formatAddress } from '../../../mesh/address.ts';
 import type { Address } from '../../../mesh/address.ts';
-import { addressKey } from '../../../mesh/service.ts';
 import type { Labels } from '../../metrics/series-sets.ts';
 import type { Protection } from '../connection-metrics.ts';
 import { protections } from '../connection-metrics.ts';
 import type { Destination } from '../destinations.ts';
 import type { EndpointNames, ServiceName } from '../messages.ts';
+import { namesOf, podLabels, targetOf } from '../labels.ts';
 import type { WorkerPod } from '../pods.ts';
 
 /** Of a request on its way out of a pod. */
@@ -17,14 +16,6 @@ export interface OutboundTarget {
   readonly identity: string;
   readonly names: EndpointNames | undefined;
   readonly service: ServiceName | undefined;
-}
-
-export function podLabels({ namespace, name }: WorkerPod): Labels {
-  return { namespace, pod: name };
-}
-
-export function targetOf(address: Address, port: number): Labels {
-  return { target_addr: addressKey(formatAddress(address), port) };
 }
 
 /** Of request_total and the like. */
@@ -40,10 +31,6 @@ export function outboundLabels(pod: WorkerPod, authority: string, target: Outbou
     ...(names !== undefined && namesOf(names)),
     ...(service !== undefined && { dst_service: service.name }),
   };
-}
-
-export function namesOf({ namespace, pod, serviceAccount, zone }: EndpointNames): Labels {
-  return { dst_namespace: namespace, dst_pod: pod, dst_serviceaccount: serviceAccount, dst_zone: zone };
 }
 
 /** Without the authority, which a client may choose: as Linkerd. */

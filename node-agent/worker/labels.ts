@@ -1,0 +1,18 @@
+import type { Address } from '../../mesh/address.ts';
+import { formatAddress } from '../../mesh/address.ts';
+import { addressKey } from '../../mesh/service.ts';
+import type { Labels } from '../metrics/series-sets.ts';
+import type { EndpointNames } from './messages.ts';
+import type { WorkerPod } from './pods.ts';
+
+export function podLabels({ namespace, name }: WorkerPod): Labels {
+  return { namespace, pod: name };
+}
+
+export function targetOf(address: Address, port: number): Labels {
+  return { target_addr: addressKey(formatAddress(address), port) };
+}
+
+export function namesOf({ namespace, pod, serviceAccount, zone }: EndpointNames): Labels {
+  return { dst_namespace: namespace, dst_pod: pod, dst_serviceaccount: serviceAccount, dst_zone: zone };
+}
