@@ -1,6 +1,8 @@
 import type { OpenMetricsContentType } from 'prom-client';
 import { Registry, collectDefaultMetrics } from 'prom-client';
 
+import { addProcessFamilies } from './process-metrics.ts';
+
 /** One for each format: a registry writes but one. */
 export interface Registries {
   readonly text: Registry;
@@ -16,6 +18,7 @@ export function createRegistries(fill: (registry: AnyRegistry) => void): Registr
   openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   for (const registry of [text, openMetrics] as const) {
     collectDefaultMetrics({ register: registry as Registry });
+    addProcessFamilies(registry);
     fill(registry);
   }
   return { text, openMetrics };
