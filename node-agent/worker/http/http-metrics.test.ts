@@ -15,10 +15,15 @@ import type { Endpoint } from '../destinations.ts';
 import { Destinations } from '../destinations.ts';
 import type { Direction } from '../messages.ts';
 import { testPod } from '../test-connection.ts';
+import { detections } from '../inbound.ts';
+import { TestPolicy, endpoint } from '../test-policy.ts';
 import { HttpRequestMetrics } from './http-metrics.ts';
+import type { HttpMetrics } from './metrics-sink.ts';
+import { uncounted } from './metrics-sink.ts';
 import { RequestContext } from './request-context.ts';
 import { errorOf, grpcStatusNames } from './request-errors.ts';
 import { RequestRecord, noGrpcStatus, outcomeFlags, requestEndings, requestFlags } from './request-record.ts';
+import { TestHttpConnection } from './test-request.ts';
 import { Upstream } from './upstreams.ts';
 
 const web = testPod();
@@ -239,6 +244,31 @@ test('a route is told by what the directory says at the time', () => {
   counted.destinations.set({ type: 'destination', address: '10.96.0.1', port: 80, destination });
   counted.exchange(context);
   assert.equal(backends({ parent_kind: 'default', parent_name: 'endpoint' }), 1);
+});
+
+test('a request that was held is counted as what it is, when it goes on', (t) => {
+  const counted: unknown[] = [];
+  const metrics: HttpMetrics = {
+    ...uncounted,
+    forwarded: (_, { isGrpc }, upstream) => counted.push([isGrpc, upstream?.protection]),
+  };
+  const node = new TestPolicy(t, {}, { metrics });
+  node.learnProtocol('http1', '10.96.0.1', 80, endpoint());
+  const captured = {
+    pod: 1,
+    detected: detections.http1,
+    local: ['10.96.0.1', 80],
+    remote: ['10.0.0.7', 40_000],
+  } as const;
+  const connection = new TestHttpConnection(node, captured);
+  connection.request({ exchange: 5, grpc: true });
+  connection.request({ exchange: 6 });
+  assert.deepEqual(counted, []);
+  node.setCredentials();
+  assert.deepEqual(counted, [
+    [true, 'mutualTls'],
+    [false, 'mutualTls'],
+  ]);
 });
 
 test('whatever requests there are, none is lost, however many differ', () => {
