@@ -13,7 +13,7 @@
 namespace weft::test {
 namespace {
 
-constexpr unsigned kTotalSeconds = 120;
+constexpr unsigned kTotalSeconds = 300;
 
 int OpenDescriptors() {
   int count = 0;
