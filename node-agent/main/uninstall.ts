@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { AdminServer } from '../../admin/admin-server.ts';
+import { createExpositions } from '../../admin/exposition.ts';
 import { createRegistries } from '../../admin/registries.ts';
 import { cniInstallerOf } from '../cni-install/agents-installer.ts';
 import type { AgentConfig } from '../config.ts';
@@ -20,7 +21,7 @@ import { earlierGenerations, retirePredecessor } from './predecessor.ts';
 export async function uninstallNode(config: AgentConfig, log: Logger, native: NativeAddon): Promise<void> {
   let isDone = false;
   const admin = new AdminServer({
-    registries: createRegistries(() => undefined),
+    metrics: createExpositions(createRegistries(() => undefined)),
     reasonsNotReady: () => (isDone ? [] : ['Weft is being uninstalled']),
     onError: (error) => {
       log.error({ error }, 'the admin server failed');

@@ -1,11 +1,10 @@
 #include "exchange.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "request_description.h"
 #include "server_connection.h"
 #include "synthetic_response.h"
 #include "upstream_connection.h"
@@ -15,59 +14,6 @@ namespace {
 
 constexpr uint32_t kMostAttempts = 8;
 constexpr size_t kMostMemoryKept = 16 * 1024;
-
-Method MethodOf(std::string_view name) {
-  constexpr std::pair<std::string_view, Method> kMethods[] = {
-      {"GET", Method::kGet},     {"POST", Method::kPost},       {"PUT", Method::kPut},
-      {"HEAD", Method::kHead},   {"DELETE", Method::kDelete},   {"OPTIONS", Method::kOptions},
-      {"PATCH", Method::kPatch}, {"CONNECT", Method::kConnect}, {"TRACE", Method::kTrace},
-  };
-  for (const auto& [known, method] : kMethods) {
-    if (name == known) return method;
-  }
-  return Method::kOther;
-}
-
-// RFC 9110, 9.2.2.
-bool IsIdempotent(Method method) {
-  switch (method) {
-    case Method::kGet:
-    case Method::kHead:
-    case Method::kPut:
-    case Method::kDelete:
-    case Method::kOptions:
-    case Method::kTrace:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool IsGrpc(const http1::Head& request) {
-  constexpr std::string_view kGrpc = "application/grpc";
-  const http1::Field* const type = request.Find("content-type");
-  if (type == nullptr) return false;
-  const std::string_view value = request.value(*type);
-  if (!http1::EqualsIgnoringCase(value.substr(0, kGrpc.size()), kGrpc)) return false;
-  return value.size() == kGrpc.size() || value[kGrpc.size()] == '+' || value[kGrpc.size()] == ';';
-}
-
-bool IsWebSocket(const http1::Head& request) {
-  const http1::Field* const upgrade = request.Find(http1::FieldId::kUpgrade);
-  return request.upgrade && upgrade != nullptr && http1::EqualsIgnoringCase(request.value(*upgrade), "websocket");
-}
-
-// Of HTTP/1.0 without Host: where the client connected to.
-std::string AuthorityOf(const Identity& connection) {
-  char text[INET6_ADDRSTRLEN];
-  const uint8_t* const bytes = reinterpret_cast<const uint8_t*>(&connection.local_address);
-  const bool is_ipv4 = connection.family == 4;
-  inet_ntop(is_ipv4 ? AF_INET : AF_INET6, is_ipv4 ? bytes + 12 : bytes, text, sizeof text);
-  std::string authority = text;
-  if (!is_ipv4) authority.insert(0, 1, '[').push_back(']');
-  authority.push_back(':');
-  return authority.append(std::to_string(connection.local_port));
-}
 
 CloseReason ReasonOf(Ending ending) {
   switch (ending) {

@@ -57,7 +57,7 @@ void Exchange::RequestSent() {
 void Exchange::UpstreamDrained() {
   s_.moved_us = shared_.loop.now_us();
   EndIfFinished();
-  if (!s_.ended) s_.client->stream().Resume();
+  if (!s_.ended && TakesRequest()) s_.client->stream().Resume();
 }
 
 void Exchange::ClientFinished() {

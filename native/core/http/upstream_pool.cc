@@ -25,7 +25,8 @@ UpstreamConnection* UpstreamPool::Take(const UpstreamKey& key, bool surely) {
   while (endpoint.idle_count > 0) {
     UpstreamConnection& connection = endpoint.idle.front();
     Unidle(connection);
-    const bool usable = !connection.IsTooOld() && (!surely || connection.stream().IsAlive());
+    const ByteStream& stream = connection.stream();
+    const bool usable = !connection.IsTooOld() && (surely ? stream.IsAlive() : stream.IsQuiet());
     if (usable) return &connection;
     const bool last = endpoint.connections == 1;
     connection.Close(false);
