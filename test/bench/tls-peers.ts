@@ -18,7 +18,7 @@ interface Side {
   readonly target: string;
 }
 
-interface Certificates {
+export interface Certificates {
   readonly folder: string;
   readonly serverName: string;
 }
@@ -31,7 +31,7 @@ type Write = (
 ) => string;
 
 /** As the packages come, but for the cipher, which is Weft's: proxies shall be compared, not ciphers. */
-const cipher = 'TLS_AES_128_GCM_SHA256';
+export const cipher = 'TLS_AES_128_GCM_SHA256';
 
 const kinds: Readonly<Record<string, { command: (file: string) => string[]; write: Write }>> = {
   haproxy: { command: (file) => ['haproxy', '-db', '-f', file], write: haproxy },
@@ -71,7 +71,7 @@ export function startPeers(client: LabPod, server: LabPod, ports: readonly numbe
 }
 
 /** An authority and a leaf for each side, P-256 like Weft's; key and certificate also in one file, as HAProxy wants them. */
-function makeCertificates(parent: string): Certificates {
+export function makeCertificates(parent: string): Certificates {
   const folder = join(parent, 'peers');
   const serverName = 'server.plain.test';
   const script = `

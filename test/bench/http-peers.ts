@@ -1,0 +1,116 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { LabPod } from '../lab/pod.ts';
+import type { Certificates, PeerPair } from './tls-peers.ts';
+import { cipher } from './tls-peers.ts';
+
+interface Hop {
+  readonly listen: string;
+  readonly target: string;
+  /** Where this hop has TLS: towards the client, or towards the server. */
+  readonly tls: 'accepts' | 'connects' | 'none';
+}
+
+type Write = (hop: Hop, certificates: Certificates) => string;
+
+const kinds: Readonly<Record<string, { command: (file: string) => string[]; write: Write }>> = {
+  haproxy: { command: (file) => ['haproxy', '-db', '-f', file], write: haproxy },
+  nginx: { command: (file) => ['nginx', '-c', file], write: nginx },
+};
+
+/** HAProxy and nginx as a pair of HTTP proxies with mutual TLS and kept connections between them. */
+export function startHttpPairs(
+  certificates: Certificates,
+  client: LabPod,
+  server: LabPod,
+  appPort: number,
+): PeerPair[] {
+  return Object.keys(kinds).map((kind, index) => {
+    const outer = 20_000 + index;
+    const near = { listen: `127.0.0.1:${outer}`, target: `${server.ipv4}:${outer}`, tls: 'connects' } as const;
+    const far = { listen: `${server.ipv4}:${outer}`, target: `127.0.0.1:${appPort}`, tls: 'accepts' } as const;
+    const pids = [start(client, kind, near, certificates), start(server, kind, far, certificates)];
+    return { name: kind, pids, port: () => outer };
+  });
+}
+
+/** Each as one proxy in the client's pod, without TLS. */
+export function startHttpHops(certificates: Certificates, client: LabPod, server: LabPod, appPort: number): PeerPair[] {
+  return Object.keys(kinds).map((kind, index) => {
+    const outer = 21_000 + index;
+    const hop = { listen: `127.0.0.1:${outer}`, target: `${server.ipv4}:${appPort}`, tls: 'none' } as const;
+    return { name: `${kind}-hop`, pids: [start(client, kind, hop, certificates)], port: () => outer };
+  });
+}
+
+function start(pod: LabPod, kind: string, hop: Hop, certificates: Certificates): number {
+  const { command, write } = kinds[kind] ?? {};
+  if (command === undefined || write === undefined) throw new Error(`no such proxy: ${kind}`);
+  const file = join(certificates.folder, `http-${kind}-${hop.tls}.conf`);
+  writeFileSync(file, write(hop, certificates));
+  const { pid } = pod.spawn(command(file));
+  if (pid === undefined) throw new Error(`${kind} cannot be started`);
+  return pid; // the shell and nsenter before it have become it
+}
+
+function haproxy({ listen, target, tls }: Hop, { folder, serverName }: Certificates): string {
+  const side = tls === 'accepts' ? 'server' : 'client';
+  const options = ` ssl crt ${folder}/${side}.pem ca-file ${folder}/ca.crt verify required ciphersuites ${cipher} ssl-min-ver TLSv1.3`;
+  const bind = tls === 'accepts' ? options : '';
+  const server = tls === 'connects' ? `${options} sni str(${serverName}) verifyhost ${serverName}` : '';
+  return `global
+  nbthread 1
+  maxconn 9000
+defaults
+  mode http
+  http-reuse always
+  timeout connect 5s
+  timeout client 5m
+  timeout server 5m
+listen l
+  bind ${listen}${bind}
+  server s ${target}${server} pool-max-conn 1000
+`;
+}
+
+function nginx({ listen, target, tls }: Hop, { folder, serverName }: Certificates): string {
+  const accepts = `ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites ${cipher};
+    ssl_certificate ${folder}/server.crt;
+    ssl_certificate_key ${folder}/server.key;
+    ssl_client_certificate ${folder}/ca.crt;
+    ssl_verify_client on;`;
+  const connects = `proxy_ssl_protocols TLSv1.3;
+      proxy_ssl_conf_command Ciphersuites ${cipher};
+      proxy_ssl_certificate ${folder}/client.crt;
+      proxy_ssl_certificate_key ${folder}/client.key;
+      proxy_ssl_trusted_certificate ${folder}/ca.crt;
+      proxy_ssl_verify on;
+      proxy_ssl_server_name on;
+      proxy_ssl_name ${serverName};`;
+  return `user root;
+daemon off;
+master_process off;
+pid ${folder}/nginx-http-${tls}.pid;
+error_log stderr emerg;
+worker_rlimit_nofile 20000;
+events { worker_connections 16000; }
+http {
+  access_log off;
+  keepalive_requests 1000000;
+  upstream app { server ${target}; keepalive 256; keepalive_requests 1000000; }
+  server {
+    listen ${listen}${tls === 'accepts' ? ' ssl' : ''};
+    ${tls === 'accepts' ? accepts : ''}
+    location / {
+      proxy_pass ${tls === 'connects' ? 'https' : 'http'}://app;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      ${tls === 'connects' ? connects : ''}
+    }
+  }
+}
+`;
+}
