@@ -186,6 +186,40 @@ describe('HTTP/1.1 between meshed pods', () => {
     assert.equal((await one(client, `http://${server.ipv4}:8000/reset`)).status, 502);
   });
 
+  test('each request is counted once at either end, in the words of Linkerd', async () => {
+    const outcomes = [
+      ['/', 200, 'success'],
+      ['/status/503', 503, 'failure'],
+    ] as const;
+    const count = async (node: string, direction: string, status: number): Promise<number> => {
+      const { stdout } = await mesh.lab.node(node).run(['curl', '-s', 'http://127.0.0.1:4191/metrics']);
+      const peer = direction === 'outbound' ? 'dst_pod="server"' : `client_id="${nameOf('client')}"`;
+      const wanted = ['response_total{', `direction="${direction}"`, 'tls="true"', `status_code="${status}"`, peer];
+      const lines = stdout.split('\n').filter((line) => wanted.every((part) => line.includes(part)));
+      return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    };
+    for (const [path, status] of outcomes) {
+      const before = [await count('a', 'outbound', status), await count('b', 'inbound', status)];
+      for (let times = 0; times < 5; times++)
+        assert.equal((await one(client, `http://${server.ipv4}:8000${path}`)).status, status);
+      const after = [await count('a', 'outbound', status), await count('b', 'inbound', status)];
+      assert.deepEqual(
+        after.map((value, index) => value - (before[index] ?? 0)),
+        [5, 5],
+        `${status}: ${String(before)}`,
+      );
+    }
+  });
+
+  test('a load of wrk, on kept connections and on one each: every response is good', async () => {
+    for (const headers of [[], ['-H', 'Connection: close']]) {
+      const load = ['wrk', '-t', '1', '-c', '32', '-d', '2s', ...headers, `http://${server.ipv4}:8000/`];
+      const { stdout, stderr } = await client.run(load);
+      assert.ok(Number(/(\d+) requests in/.exec(stdout)?.[1]) > 100, stdout + stderr);
+      assert.ok(!/Non-2xx|Socket errors/.test(stdout), stdout);
+    }
+  });
+
   test('a request that cannot be understood is answered with the cause and goes nowhere', async () => {
     const answer = await one(client, '-H', 'Transfer-Encoding: chunked, identity', `http://${server.ipv4}:8000/`);
     assert.equal(answer.status, 400);
