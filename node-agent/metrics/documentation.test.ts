@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import type { AnyRegistry } from '../../admin/registries.ts';
 import { parseExposition } from '../../admin/test-exposition.ts';
 import type { AgentStatus } from './agent-status.ts';
 import { createAgentExpositions } from './exposition.ts';
 import type { Family } from './families.ts';
 import { families } from './families.ts';
+import { addNodeFamilies } from './node-facts.ts';
 import { slots } from './series-memory.ts';
 
 const text = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
@@ -74,8 +76,12 @@ test('all that is told is documented and the other way round, but for what prom-
     knowsMesh: true,
     identities: { isReady: true, identities: [], clockSkewMs: 0, clockError: undefined },
   };
+  const features = { btf: true, bpffs: true, cgroup2: true };
+  const ofNode = (registry: AnyRegistry): void => {
+    addNodeFamilies(registry, () => ({ features, foreignPrograms: [], notMeshable: [] }));
+  };
   let exposed = '';
-  for await (const piece of createAgentExpositions([], () => status).text.write()) exposed += piece;
+  for await (const piece of createAgentExpositions([], () => status, ofNode).text.write()) exposed += piece;
   const { types } = parseExposition(exposed, 'text');
   const rows = documented();
   for (const [name, { type }] of rows) assert.equal(types.get(name), type, name);
