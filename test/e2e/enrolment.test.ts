@@ -27,7 +27,7 @@ describe('enrolment', () => {
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
         { name: 'plain', annotations: whoamiPorts },
-        { name: 'outside' },
+        { name: 'outside', annotations: whoamiPorts },
       ],
     });
     node = lab.node('a');
