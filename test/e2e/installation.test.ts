@@ -32,7 +32,7 @@ describe('an agent that installs its CNI plugin', () => {
       nodes: ['a', 'b'],
       namespaces: [
         { name: 'shop', labels: { 'weft.dev/mesh': 'enabled' }, annotations: whoamiPorts },
-        { name: 'plain' },
+        { name: 'plain', annotations: whoamiPorts },
       ],
     });
     node = lab.node('a');
