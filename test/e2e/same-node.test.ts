@@ -33,7 +33,10 @@ describe('two meshed pods of a node', () => {
       lab.node('a').addPod({ name, namespace: 'shop', serviceAccount: name, annotations });
     client = await add('client');
     other = await add('other');
-    server = await add('server', { 'config.linkerd.io/skip-inbound-ports': '7100' });
+    server = await add('server', {
+      'config.linkerd.io/skip-inbound-ports': '7100',
+      'config.linkerd.io/opaque-ports': '7100,8080-8099',
+    });
     for (const name of ['client', 'other', 'server']) await agent.enrolled(name);
     await whoami(server, '0.0.0.0', 8080);
     await whoami(server, '::', 8081);

@@ -13,7 +13,10 @@ describe('ports that a server of another node skips', () => {
   before(async () => {
     mesh = await LabMesh.up();
     client = await mesh.addMeshed('a', 'client', 'client');
-    const annotations = { 'config.linkerd.io/skip-inbound-ports': '7100' };
+    const annotations = {
+      'config.linkerd.io/skip-inbound-ports': '7100',
+      'config.linkerd.io/opaque-ports': '7100,8080',
+    };
     server = await mesh.lab.node('b').addPod({ name: 'server', namespace: 'shop', annotations });
     await mesh.agent('b').enrolled('server');
     for (const port of [7100, 8080]) await whoami(server, '0.0.0.0', port);
