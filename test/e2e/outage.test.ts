@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
@@ -7,6 +8,8 @@ import type { Said } from './helpers.ts';
 import { churn, echo, hold, say, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
+/** What an agent has learnt is on disk within a second. */
+const cacheLagMs = 1500;
 const secret = 'never-in-plaintext';
 const open = 'plaintext-is-seen';
 
@@ -60,6 +63,7 @@ describe('no controller', () => {
   });
 
   test('also after the agents were killed and started again', async () => {
+    await delay(cacheLagMs);
     for (const node of ['a', 'b']) {
       await mesh.killAgent(node);
       await mesh.startAgent(node);
