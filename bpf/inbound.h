@@ -41,11 +41,14 @@ static __always_inline struct listener_key listener_for(const struct tcp_tuple *
 	__u32 hash = address_word(&tuple->source, 3) ^ address_word(&tuple->destination, 3) ^
 		     ((__u32)tuple->source_port << 16 | tuple->destination_port);
 	__u32 workers = pod->workers ? pod->workers : 1;
-	struct listener_key key = {.pod = pod->id};
 
-	hash *= 0x9e3779b1; /* Fibonacci hashing: the high bits are the well-mixed ones */
-	key.worker = (hash >> 16) % workers;
-	return key;
+	/* MurmurHash3's finaliser: a client's ports, which differ in a few bits only, spread over all workers. */
+	hash ^= hash >> 16;
+	hash *= 0x85ebca6b;
+	hash ^= hash >> 13;
+	hash *= 0xc2b2ae35;
+	hash ^= hash >> 16;
+	return (struct listener_key){.pod = pod->id, .worker = hash % workers};
 }
 
 enum inbound_verdict { INBOUND_PASS, INBOUND_CAPTURE, INBOUND_DROP };

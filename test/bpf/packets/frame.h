@@ -46,9 +46,9 @@ inline Bytes VlanTag(uint16_t type, const Bytes& payload) {
   return tag + payload;
 }
 
-inline Bytes Tcp(uint8_t flags) {
+inline Bytes Tcp(uint8_t flags, uint16_t source_port = kSourcePort) {
   Bytes header(20);
-  Put16(&header, 0, kSourcePort);
+  Put16(&header, 0, source_port);
   Put16(&header, 2, kDestinationPort);
   header[12] = 5 << 4;
   header[13] = flags;

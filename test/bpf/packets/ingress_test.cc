@@ -52,6 +52,22 @@ TEST("ingress: without a listener SYNs are dropped, with one they pass") {
   CHECK_EQUAL(pod.Verdict(kSynV4), kDropped);
 }
 
+// A client takes every other port in turn (__inet_hash_connect()).
+TEST("ingress: connections that a client opens one after the other spread over the workers") {
+  const MeshedPod pod;
+  constexpr uint32_t kWorkers = 4, kConnections = 64;
+  const Listener first(pod);
+  pod.Put("addresses", AddressV4(kDestinationV4), pod_address{kPod, kWorkers});
+  for (uint16_t start = 32768; start < 60000; start = static_cast<uint16_t>(start + 2 * kConnections)) {
+    uint32_t of_first = 0;
+    for (uint16_t i = 0; i < kConnections; i++) {
+      const Bytes syn = Tcp(kSyn, static_cast<uint16_t>(start + 2 * i));
+      if (pod.Verdict(Ethernet(kIpv4, Ipv4(kTcp, syn))) == kPassed) of_first++;
+    }
+    CHECK(of_first >= 4 && of_first <= 32);
+  }
+}
+
 TEST("ingress: what opens no connection passes") {
   const MeshedPod pod;
   for (const uint8_t flags : {kSyn | kAck, +kAck, +kRst, kFin | kAck, kPsh | kAck}) {
