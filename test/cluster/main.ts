@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 
+import { runAttached } from '../lab/command.ts';
 import { Cluster } from './cluster.ts';
 import { isClusterName } from './layout.ts';
 import { leftovers, teardown } from './teardown.ts';
@@ -78,15 +77,7 @@ async function exec(name: string, node: string | undefined, command: readonly st
     node === undefined
       ? cluster.command(command)
       : { command: cluster.node(node).machine.command(command), env: cluster.command([]).env };
-  const [file = '', ...args] = inside;
-  const child = spawn(file, args, { stdio: 'inherit', env });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
-  return new Promise((end, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code, signal) => {
-      end(code ?? 128 + constants.signals[signal ?? 'SIGKILL']);
-    });
-  });
+  return runAttached(inside, env);
 }
 
 async function down(name: string): Promise<void> {

@@ -1,4 +1,5 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 
 const defaultTimeoutMs = 20_000;
 
@@ -47,4 +48,17 @@ export function must(...command: string[]): string {
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error);
     throw new Error(`${command.join(' ')}: ${said}`);
   }
+}
+
+/** With this process's own input and output, and the signals that it gets. Resolves to the exit code, as a shell has it. */
+export function runAttached(command: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  const [file = '', ...args] = command;
+  const child = spawn(file, args, { stdio: 'inherit', env });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  return new Promise((end, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      end(code ?? 128 + constants.signals[signal ?? 'SIGKILL']);
+    });
+  });
 }

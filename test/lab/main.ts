@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { runAttached } from './command.ts';
 import { LabFileError, readLabFile } from './file.ts';
 import { isLabName } from './lab.ts';
 import { labFolder } from './layout.ts';
@@ -117,15 +117,7 @@ function findPod(lab: string, wanted: string): PodState {
 
 /** As the command's: its output, its input, its exit code. */
 function exec(pod: PodState, command: readonly string[]): Promise<number> {
-  const [file = '', ...args] = inNamespaceAndCgroup(pod.netns, pod.cgroup, command);
-  const child = spawn(file, args, { stdio: 'inherit' });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
-  return new Promise((end, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code, signal) => {
-      end(code ?? 128 + constants.signals[signal ?? 'SIGKILL']);
-    });
-  });
+  return runAttached(inNamespaceAndCgroup(pod.netns, pod.cgroup, command));
 }
 
 async function down(name: string): Promise<void> {
