@@ -79,7 +79,7 @@ void Exchange::Describe(const http1::Head& request) {
   if (IsWebSocket(request)) identity.flags |= kWebSocket;
 }
 
-void Exchange::Begin(ServerConnection& client, const http1::Head& request) {
+void Exchange::BelongTo(ServerConnection& client) {
   const Identity& connection = client.identity();
   s_.client = &client;
   s_.began_us = s_.moved_us = shared_.loop.now_us();
@@ -87,6 +87,10 @@ void Exchange::Begin(ServerConnection& client, const http1::Head& request) {
   s_.identity.pod = connection.pod;
   s_.identity.http_context = client.http_context();
   s_.identity.peer_name = connection.peer_name;
+}
+
+void Exchange::Begin(ServerConnection& client, const http1::Head& request) {
+  BelongTo(client);
   Describe(request);
   RequestRecord& record = *shared_.record;
   record = {};
@@ -101,13 +105,7 @@ void Exchange::Begin(ServerConnection& client, const http1::Head& request) {
 }
 
 void Exchange::BeginInvalid(ServerConnection& client, http1::Error error) {
-  const Identity& connection = client.identity();
-  s_.client = &client;
-  s_.began_us = shared_.loop.now_us();
-  s_.identity.connection = connection.id;
-  s_.identity.pod = connection.pod;
-  s_.identity.http_context = client.http_context();
-  s_.identity.peer_name = connection.peer_name;
+  BelongTo(client);
   Fail(Ending::kInvalidRequest, static_cast<uint32_t>(error));
 }
 

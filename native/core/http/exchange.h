@@ -110,6 +110,7 @@ class Exchange final : public Link<Exchange>, private Timer {
     std::string text;
   };
 
+  void BelongTo(ServerConnection& client);
   void Describe(const http1::Head& request);
   void Decided(const RequestDecision& decision, const http1::Head& request);
   void Forward(const http1::Head& request);
