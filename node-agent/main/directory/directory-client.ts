@@ -52,7 +52,6 @@ export interface TrustBundle {
 export interface ClientLimits {
   readonly destinations: number;
   readonly idleMs: number;
-  readonly answerMs: number;
   readonly welcomeMs: number;
   readonly leaveMs: number;
   readonly saveMs: number;
@@ -61,7 +60,6 @@ export interface ClientLimits {
 const defaultLimits: ClientLimits = {
   destinations: 50_000,
   idleMs: 600_000,
-  answerMs: 3000,
   welcomeMs: 10_000,
   leaveMs: 15_000,
   saveMs: 1000,
@@ -77,7 +75,6 @@ export class DirectoryClient {
   readonly #workloads = new Map<string, OwnWorkload>();
   readonly #namespaces = new Map<string, OptedInNamespace>();
   readonly #meshed = new Set<string>();
-  readonly #waiting = new Map<string, Set<() => void>>();
   readonly #leaving = new Map<string, (missingNodes: readonly string[] | undefined) => void>();
   readonly #pending = new PendingRequests();
   readonly #backoff = new ReconnectBackoff();
@@ -166,28 +163,6 @@ export class DirectoryClient {
   /** What is known now; undefined where the directory has not answered. Subscribes. */
   lookUp(address: string, port: number): Destination | undefined {
     return this.#use(address, port).destination;
-  }
-
-  /** Waits a bounded time for an answer that tells how to reach it; then what is known, of whatever kind. */
-  async resolve(address: string, port: number, signal: AbortSignal): Promise<Destination | undefined> {
-    const known = this.#use(address, port);
-    if (isDecided(known.destination)) return known.destination;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const waiters = this.#waiting.get(known.key) ?? new Set();
-    this.#waiting.set(known.key, waiters);
-    const look = (): void => {
-      if (isDecided(known.destination)) resolve();
-    };
-    const timer = setTimeout(resolve, this.#limits.answerMs);
-    const abort = (): void => resolve();
-    waiters.add(look);
-    signal.addEventListener('abort', abort, { once: true });
-    await promise;
-    signal.removeEventListener('abort', abort);
-    clearTimeout(timer);
-    waiters.delete(look);
-    if (waiters.size === 0) this.#waiting.delete(known.key);
-    return known.destination;
   }
 
   /** Its capture is active. */
@@ -321,7 +296,6 @@ export class DirectoryClient {
       const known = this.#known.apply(delta);
       if (known?.destination === undefined) continue;
       this.#options.onDestination(known.address, known.port, known.destination);
-      for (const look of [...(this.#waiting.get(known.key) ?? [])]) look();
     }
     if (workloads !== undefined) this.#updateWorkloads(workloads);
     // The first update tells of workloads all that the agent has missed, be it nothing.
@@ -401,22 +375,5 @@ export class DirectoryClient {
     if (signal.aborted || problem.message === this.#lastProblem) return;
     this.#lastProblem = problem.message;
     this.#options.onProblem(problem);
-  }
-}
-
-/** Whether it tells how to speak to it: not while its address is unknown, nor while nobody has said whether it is meshed. */
-export function isDecided(destination: Destination | undefined): boolean {
-  switch (destination?.kind) {
-    case undefined:
-    case 'unknown':
-      return false;
-    case 'external':
-      return true;
-    case 'workload':
-      return !destination.workload.wanted || destination.workload.meshed !== undefined;
-    case 'service':
-      return destination.endpoints
-        .values()
-        .every(({ workload }) => workload?.wanted !== true || workload.meshed !== undefined);
   }
 }
