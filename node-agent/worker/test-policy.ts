@@ -14,7 +14,6 @@ import { detections } from './inbound.ts';
 import type { EndpointMessage, WorkerOptions } from './messages.ts';
 import type { WorkerPod } from './pods.ts';
 import type { HttpMetrics } from './http/metrics-sink.ts';
-import { uncounted } from './http/metrics-sink.ts';
 import { HttpPolicy } from './http/http-policy.ts';
 import type { RequestPolicy } from './http/request-policies.ts';
 import { RequestRecord } from './http/request-record.ts';
@@ -24,6 +23,12 @@ import type { TestConnection, TestOutcome } from './test-connection.ts';
 import { testPod } from './test-connection.ts';
 import { FakeEngine } from './test-engine.ts';
 import { Ways } from './ways.ts';
+
+export const uncounted: HttpMetrics = {
+  requested: () => undefined,
+  forwarded: () => undefined,
+  responded: () => undefined,
+};
 
 export const testOptions: WorkerOptions = {
   slot: 0,

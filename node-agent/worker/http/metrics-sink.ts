@@ -26,9 +26,3 @@ export interface HttpMetrics {
    */
   responded(context: RequestContext, record: RequestRecord, upstream: Upstream | undefined): void;
 }
-
-export const uncounted: HttpMetrics = {
-  requested: () => undefined,
-  forwarded: () => undefined,
-  responded: () => undefined,
-};

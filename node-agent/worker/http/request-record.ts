@@ -155,8 +155,6 @@ export class RequestRecord {
     edits: ExchangeEdits,
   ): void {
     this.#forward(via, address, port, edits);
-    this.#words[words.appPod] = 0;
-    this.#words[words.expectedName] = 0;
   }
 
   /** To the app of another pod of this node. */
@@ -168,7 +166,6 @@ export class RequestRecord {
 
   forwardByTunnel(endpoint: TunnelEndpoint, credentials: number, edits: ExchangeEdits): void {
     this.#forward(actions.tunnel, endpoint.address, endpoint.port, edits);
-    this.#words[words.appPod] = 0;
     this.#words[words.credentials] = credentials;
     this.#words[words.expectedName] = endpoint.identity;
     this.#words[words.workload] = endpoint.workload;
@@ -222,6 +219,7 @@ export class RequestRecord {
     return this.#floats[24] ?? 0;
   }
 
+  /** Decisions on requests that waited are written one after the other: nothing of the one before may be left. */
   #forward(via: number, address: Address, port: number, { requestEdits, responseEdits }: ExchangeEdits): void {
     this.#words[words.action] = requestActions.forward;
     this.#words[words.via] = via;
@@ -230,6 +228,10 @@ export class RequestRecord {
     this.#words[words.upstreamProtocol] = 0;
     this.#words[words.requestEdits] = requestEdits;
     this.#words[words.responseEdits] = responseEdits;
+    this.#words[words.appPod] = 0;
+    this.#words[words.credentials] = 0;
+    this.#words[words.expectedName] = 0;
+    this.#words[words.workload] = 0;
     this.#words[words.newUpstreamContext] = 0;
   }
 }
