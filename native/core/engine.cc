@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "claims.h"
 #include "http/peer_byte_stream.h"
 
 namespace weft::core {
@@ -193,7 +194,7 @@ void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
                           .peer_name = 0,
                           .tunnel = 0,
                           .astray = 0,
-                          .reserved = {}};
+                          .claimed = Detected::kNothing};
   Decide(identity, loop_.now_us(), std::move(socket));
 }
 
@@ -382,6 +383,7 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   identity.id = static_cast<uint32_t>(accepted_);
   identity.detected = Detected::kNothing;  // of the stream
   identity.astray = WentTo(identity, request.destination) ? 0 : 1;
+  identity.claimed = ClaimedBy(request.protocol);
   identity.family = FamilyOf(request.destination.address);
   identity.local_address = request.destination.address;
   identity.local_port = request.destination.port;
@@ -401,7 +403,7 @@ Decision Engine::Ask(const Identity& identity) {
 }
 
 // Who takes the stream's events; null: it is refused.
-PeerStreamEvents* Engine::ActOnStream(const Identity& identity, int64_t accepted_us, const Decision& decision,
+PeerStreamEvents* Engine::ActOnStream(Identity identity, int64_t accepted_us, const Decision& decision,
                                       PeerStream& stream) {
   const bool may = !closed_ && identity.astray == 0;
   if (may && decision.action == Action::kRelayToApp) {
@@ -416,6 +418,7 @@ PeerStreamEvents* Engine::ActOnStream(const Identity& identity, int64_t accepted
     pending->Classify(decision.detect_timeout_ms);
     return pending;
   }
+  if (decision.action == Action::kHttp && is_new) identity.detected = identity.claimed;  // and has been believed
   if (may && decision.action == Action::kHttp && http_.enabled() && identity.detected != Detected::kHttp2) {
     auto bytes = std::make_unique<http::PeerByteStream>(loop_, stream);
     http::PeerByteStream* const events = bytes.get();

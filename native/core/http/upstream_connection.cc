@@ -52,7 +52,7 @@ void UpstreamConnection::Dialed(Descriptor socket, bool watched) {
 }
 
 weft1::OpenRequest UpstreamConnection::request() const {
-  return {client_, {key_.address, static_cast<uint16_t>(key_.port)}};
+  return {client_, {key_.address, static_cast<uint16_t>(key_.port)}, weft1::Protocol::kHttp1};
 }
 
 PeerStreamEvents& UpstreamConnection::Opened(PeerStream& opened) {
