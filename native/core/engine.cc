@@ -180,21 +180,23 @@ void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
   const Endpoint local = ToEndpoint(name);
   accepted_++;
   connections_++;
-  const Identity identity{.id = static_cast<uint32_t>(accepted_),
-                          .pod = pod,
-                          .family = FamilyOf(local.address),
-                          .local_port = local.port,
-                          .remote_port = peer.port,
-                          .origin = Origin::kCaptured,
-                          .detected = Detected::kNothing,
-                          .server_name = 0,
-                          .local_address = local.address,
-                          .remote_address = peer.address,
-                          .peer_address = peer.address,
-                          .peer_name = 0,
-                          .tunnel = 0,
-                          .astray = 0,
-                          .claimed = Detected::kNothing};
+  Identity identity{.id = static_cast<uint32_t>(accepted_),
+                    .pod = pod,
+                    .family = FamilyOf(local.address),
+                    .local_port = local.port,
+                    .remote_port = peer.port,
+                    .origin = Origin::kCaptured,
+                    .detected = Detected::kNothing,
+                    .server_name = 0,
+                    .local_address = local.address,
+                    .remote_address = peer.address,
+                    .peer_address = peer.address,
+                    .peer_name = 0,
+                    .tunnel = 0,
+                    .astray = 0,
+                    .claimed = Detected::kNothing};
+  // What the client says first is mostly here already: then decisions are asked once, and know it.
+  if (const auto detected = LookAt(socket, pending_context_, identity).detected) identity.detected = *detected;
   Decide(identity, loop_.now_us(), std::move(socket));
 }
 

@@ -13,6 +13,27 @@
 
 namespace weft::core {
 
+FirstBytes LookAt(const Descriptor& socket, const PendingContext& context, Identity& identity) {
+  const ssize_t size = recv(socket.get(), context.buffer.data(), context.buffer.size(), MSG_PEEK);
+  if (size < 0) return {size, std::nullopt};
+  if (size == 0) return {size, Detected::kPlaintext};  // FIN: the server may have something to say all the same
+  const auto bytes = context.buffer.first(static_cast<size_t>(size));
+  const auto hello = tls::ParseClientHello(bytes);
+  switch (hello.state) {
+    case tls::ClientHello::State::kNeedMore:
+      break;
+    case tls::ClientHello::State::kNotTls:
+      return {size, http::Detect(bytes)};
+    case tls::ClientHello::State::kInvalid:
+      return {size, Detected::kTlsRefused};
+    case tls::ClientHello::State::kParsed:
+      identity.server_name = context.names.Find(hello.server_name);
+      context.server_name.assign(hello.server_name);
+      return {size, Detected::kTls};
+  }
+  return {size, std::nullopt};
+}
+
 Pending::Pending(const PendingContext& context, const Identity& identity, int64_t accepted_us, Descriptor client)
     : Connection(identity, accepted_us), context_(context), client_(std::move(client)) {}
 
@@ -35,26 +56,9 @@ Descriptor Pending::TakeSocket() {
 // The bytes stay in the socket: whoever takes the connection on reads them as if nobody had looked.
 void Pending::Ready(uint32_t events) {
   if (!client_) return;  // an event of the batch in which it ended
-  const ssize_t size = recv(client_.get(), context_.buffer.data(), context_.buffer.size(), MSG_PEEK);
+  const auto [size, detected] = LookAt(client_, context_, identity_);
   if (size < 0 && errno != EAGAIN) return Close(CloseReason::kResetByClient, errno);
-  if (size == 0) return Classified(Detected::kPlaintext);  // FIN: the server may have something to say all the same
-  if (size > 0) {
-    const auto bytes = context_.buffer.first(static_cast<size_t>(size));
-    const auto hello = tls::ParseClientHello(bytes);
-    switch (hello.state) {
-      case tls::ClientHello::State::kNeedMore:
-        break;
-      case tls::ClientHello::State::kNotTls:
-        if (const auto detected = http::Detect(bytes)) return Classified(*detected);
-        break;
-      case tls::ClientHello::State::kInvalid:
-        return Classified(Detected::kTlsRefused);
-      case tls::ClientHello::State::kParsed:
-        identity_.server_name = context_.names.Find(hello.server_name);
-        context_.server_name.assign(hello.server_name);
-        return Classified(Detected::kTls);
-    }
-  }
+  if (detected) return Classified(*detected);
   if (size > 0 && (events & (EPOLLRDHUP | EPOLLHUP)) != 0) return Classified(Detected::kPlaintext);  // nothing follows
   if (!std::exchange(watched_, true) && !context_.loop.TryAdd(client_.get(), EPOLLIN | EPOLLRDHUP | EPOLLET, *this)) {
     watched_ = false;

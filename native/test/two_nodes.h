@@ -89,8 +89,9 @@ struct TwoNodes {
     core::Detected detected = record.identity.detected;
     // A stream shows what was detected of its tunnel until it is looked at.
     if (record.identity.origin != core::Origin::kCaptured && detected == core::Detected::kTls) {
-      detected = believes ? record.identity.claimed : core::Detected::kNothing;
+      detected = core::Detected::kNothing;
     }
+    if (believes && detected == core::Detected::kNothing) detected = record.identity.claimed;
     if (detected != core::Detected::kNothing && detected != core::Detected::kHttp1) return false;
     record.decision = {};
     record.decision.action = detected == core::Detected::kNothing ? core::Action::kDetect : core::Action::kHttp;
