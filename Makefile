@@ -23,7 +23,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: programs build/test/foreign.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/layouts
+build: programs build/test/foreign.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/httpload build/layouts
 
 # What is installed, without what only tests need.
 programs: setup build/nghttp2/libnghttp2.a build/bpf/redirect.bpf.o addon
@@ -54,7 +54,7 @@ build/test/foreign.bpf.o: test/tools/foreign.bpf.c | setup
 	@mkdir -p $(@D)
 	clang $(BPF_FLAGS) -c $< -o $@
 
-build/tcpload: test/tools/tcpload.c | setup
+build/tcpload build/httpload: build/%: test/tools/%.c | setup
 	gcc -O2 -Wall -Wextra -Werror -o $@ $<
 
 # Tells tests what the compiler makes of structures that others read or write, too.
