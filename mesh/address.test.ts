@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import {
   addressesEqual,
   formatAddress,
+  ipv4Number,
   isInNetwork,
   isIPv4,
   isLoopback,
@@ -115,6 +116,11 @@ test('equality looks at all bytes', () => {
       assert.ok(!addressesEqual(address, other));
     }),
   );
+});
+
+test('an IPv4 address is a number as it is written', () => {
+  assert.equal(ipv4Number(parseAddress('10.1.2.255')), 0x0a_01_02_ff);
+  assert.equal(ipv4Number(parseAddress('255.255.255.255')), 0xffff_ffff);
 });
 
 test('a network keeps the bits of its prefix and clears the others', () => {

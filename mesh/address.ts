@@ -18,6 +18,11 @@ export function isIPv4(address: Address): boolean {
   return startsWith(address, mappedPrefix);
 }
 
+/** Of an IPv4 address, as it is written in hexadecimal. */
+export function ipv4Number(address: Address): number {
+  return ((byteAt(address, 12) * 256 + byteAt(address, 13)) * 256 + byteAt(address, 14)) * 256 + byteAt(address, 15);
+}
+
 export function addressesEqual(a: Address, b: Address): boolean {
   for (let index = 0; index < 16; index++) if (a[index] !== b[index]) return false;
   return true;

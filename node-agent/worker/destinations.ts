@@ -1,5 +1,5 @@
 import type { Address } from '../../mesh/address.ts';
-import { formatAddress, isIPv4, parseAddress } from '../../mesh/address.ts';
+import { formatAddress, ipv4Number, isIPv4, parseAddress } from '../../mesh/address.ts';
 import type { Protocol } from '../../mesh/protocol.ts';
 import type { DestinationMessage, EndpointMessage, EndpointNames, ServiceName } from './messages.ts';
 
@@ -110,6 +110,5 @@ export class Destinations {
 
 export function keyOf(address: Address, port: number): Key {
   if (!isIPv4(address)) return `${formatAddress(address)} ${port}`;
-  const [high = 0, second = 0, third = 0, low = 0] = address.subarray(12, 16);
-  return (((high * 256 + second) * 256 + third) * 256 + low) * 65536 + port; // below 2^48: exact
+  return ipv4Number(address) * 65536 + port; // below 2^48: exact
 }

@@ -5,7 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { LabNode } from '../lab/node.ts';
 import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { echo, hold, say, waitUntil } from './helpers.ts';
+import { endpointSlices } from '../lab/services.ts';
+import type { Said } from './helpers.ts';
+import { echo, greet, hold, say, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
 const workers = 2;
@@ -83,6 +85,29 @@ describe('tunnels', () => {
       JSON.stringify(opened),
     );
     assert.equal(own[0] + own[1], opened.length);
+  });
+
+  test('a server that speaks first is heard at once where it is known that it may', async () => {
+    const server = await b.addPod({ name: 'mail', namespace: 'shop', labels: { app: 'mail' } });
+    await mesh.agent('b').enrolled('mail');
+    await greet(server, 9025);
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'mail', namespace: 'shop' },
+      spec: {
+        clusterIP: '10.96.0.25',
+        clusterIPs: ['10.96.0.25'],
+        selector: { app: 'mail' },
+        ports: [{ name: 'mail', port: 2525, targetPort: 9025, protocol: 'TCP', appProtocol: 'smtp' }],
+      },
+    };
+    for (const [index, object] of [service, ...endpointSlices([service], [server])].entries())
+      mesh.lab.objects.setObject(`mail-${index}`, object);
+    const greeting = (): Promise<Said> => say(client, '10.96.0.25', 2525, '-', 3);
+    await waitUntil(async () => (await greeting()).answer !== '', 15_000, 'the service is known');
+    const said = [await greeting(), await greeting(), await greeting(), await greeting()];
+    assert.ok(Math.min(...said.map(({ ms }) => ms)) < 400, `${JSON.stringify(said)}\n${mesh.troubles()}`);
   });
 
   /** 'all' as eBPF data planes and broken links do; 'new' as most others do: what is established goes on. */

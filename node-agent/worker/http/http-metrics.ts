@@ -53,6 +53,18 @@ interface Counted {
   readonly route: RouteSeries;
 }
 
+/** Requests of one connection are mostly counted in the same places, which are looked for once as long as nothing of this changes. */
+export interface CountedConnection extends Counted {
+  readonly authority: number;
+  readonly upstream: Upstream | undefined;
+  readonly destination: Destination | undefined;
+  readonly podName: string;
+  /** Requests between pods of a node pass one worker once, but both pods are told of. */
+  readonly server: WorkerPod | undefined;
+  readonly serverName: string | undefined;
+  readonly received: Counted | undefined;
+}
+
 /** Golden metrics, in memory that main reads. */
 export class HttpRequestMetrics implements HttpMetrics {
   readonly #with: HttpMetricsDependencies;
@@ -67,13 +79,11 @@ export class HttpRequestMetrics implements HttpMetrics {
   }
 
   forwarded(context: RequestContext, { authority, isGrpc }: RequestFacts, upstream: Upstream | undefined): void {
-    this.#requests(context, authority, upstream).requested();
-    this.#route(context).requested(isGrpc);
-    const server = this.#serverOnNode(upstream);
-    if (upstream === undefined || server === undefined) return;
-    const { requests, route } = this.#received(context.pod, server, upstream);
+    const { requests, route, received } = this.#counted(context, authority, upstream);
     requests.requested();
     route.requested(isGrpc);
+    received?.requests.requested();
+    received?.route.requested(isGrpc);
   }
 
   responded(context: RequestContext, record: RequestRecord, upstream: Upstream | undefined): void {
@@ -82,20 +92,44 @@ export class HttpRequestMetrics implements HttpMetrics {
     const error = errorOf(ending, status, attempt);
     const outcome: Outcome = { isGrpc, status, grpcStatus, error, classification };
     const isForwarded = attempt > 0;
-    const requests = this.#requests(context, record.authority, upstream);
+    const { requests, route, received } = this.#counted(context, record.authority, upstream);
     if (error.ofProxy !== '') requests.failed(error);
     if (isForwarded && classification !== undefined) requests.responded(outcome, timeToHeadMs);
-    this.#route(context).responded(outcome, isForwarded && !isSynthetic, durationMs);
-    const server = this.#serverOnNode(upstream);
-    if (upstream === undefined || server === undefined || !isForwarded) return;
-    const received = this.#received(context.pod, server, upstream);
+    route.responded(outcome, isForwarded && !isSynthetic, durationMs);
+    if (received === undefined || !isForwarded) return;
     if (classification !== undefined) received.requests.responded(outcome, timeToHeadMs);
     received.route.responded(outcome, !isSynthetic, durationMs);
   }
 
-  /** Requests between pods of a node pass one worker once, but both pods are told of. */
-  #serverOnNode(upstream: Upstream | undefined): WorkerPod | undefined {
-    return upstream?.protection === 'sameNode' ? this.#with.pods.get(upstream.endpoint.localPod) : undefined;
+  #counted(context: RequestContext, ofRequest: number, upstream: Upstream | undefined): CountedConnection {
+    const { destinations, pods } = this.#with;
+    const { pod, direction, counted: known } = context;
+    const isOutbound = direction === 'outbound';
+    const authority = isOutbound ? ofRequest : 0;
+    const destination = isOutbound ? destinations.at(context.key) : undefined;
+    const server = upstream?.protection === 'sameNode' ? pods.get(upstream.endpoint.localPod) : undefined;
+    const isSame =
+      known !== undefined &&
+      known.authority === authority &&
+      known.upstream === upstream &&
+      known.destination === destination &&
+      known.podName === pod.name &&
+      known.server === server &&
+      known.serverName === server?.name;
+    if (isSame) return known;
+    const counted = {
+      authority,
+      upstream,
+      destination,
+      podName: pod.name,
+      server,
+      serverName: server?.name,
+      requests: this.#requests(context, authority, upstream),
+      route: this.#route(context),
+      received: upstream === undefined || server === undefined ? undefined : this.#received(pod, server, upstream),
+    };
+    context.counted = counted;
+    return counted;
   }
 
   #received(client: WorkerPod, server: WorkerPod, { endpoint }: Upstream): Counted {

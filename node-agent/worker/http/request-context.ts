@@ -4,6 +4,7 @@ import { keyOf } from '../destinations.ts';
 import type { Connection } from '../decide.ts';
 import type { Direction } from '../messages.ts';
 import type { WorkerPod } from '../pods.ts';
+import type { CountedConnection } from './http-metrics.ts';
 import type { NamedEdits } from './mesh-headers.ts';
 
 /** A client's connection that carries HTTP. */
@@ -30,6 +31,8 @@ export class RequestContext {
   readonly key: Key;
   /** Tell an app who the client is; once a request has needed them. */
   named: NamedEdits | undefined;
+  /** Where its last request was counted. */
+  counted: CountedConnection | undefined;
 
   /** @param connection its addresses may be views that change: they are copied */
   constructor(connection: HttpConnection, direction: Direction, pod: WorkerPod) {
