@@ -193,6 +193,8 @@ class Apps final : public SessionEvents {
     const bool is_data = type == static_cast<uint32_t>(FrameType::kData);
     const uint32_t length = is_data ? script_.Number() * 2 : kLengths[type];
     std::vector<std::byte> frame = is_data ? std::vector<std::byte>(length) : script_.Take(length);
+    // Of most values of its last byte OPEN has none that there is.
+    if (type == static_cast<uint32_t>(FrameType::kOpen)) frame.back() &= std::byte{7};
     frame.insert(frame.begin(), kHeaderBytes, std::byte{0});
     WriteHeader(frame.data(), {length, static_cast<FrameType>(type), stream});
     Receive(frame);
