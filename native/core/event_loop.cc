@@ -48,10 +48,10 @@ bool EventLoop::Batch() {
   wheel_->Advance(now_us_);
   List<Task, Task> tasks;
   tasks.Append(tasks_);
+  const bool worked = count > 0 || !tasks.empty();
   while (!tasks.empty()) tasks.PopFront().Run();
   retired_.clear();
-  // Whoever drives the loop sees what has become ready meanwhile; asking here mostly finds nothing.
-  return count == kEventsPerBatch || !tasks_.empty();
+  return worked;
 }
 
 void EventLoop::ReadClock() {
