@@ -10,7 +10,7 @@ JOBS := $(shell nproc)
 BPF_SOURCES := $(wildcard bpf/*.h bpf/*.c)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
 
-.PHONY: setup build programs image addon lint generate format test test-native test-ts kernels demo bench setup-cluster cluster cluster-down e2e clean
+.PHONY: setup build programs image addon lint lint-types lint-rules lint-layout generate format test test-native test-ts test-units test-labs kernels demo bench setup-cluster cluster cluster-down e2e clean
 
 setup: build/.packages node_modules/.package-lock.json
 
@@ -67,8 +67,15 @@ addon: setup build/nghttp2/libnghttp2.a
 	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j $(JOBS)
 
 lint: setup
+	@$(MAKE) --no-print-directory -j $(JOBS) lint-types lint-rules lint-layout
+
+lint-types:
 	tsc
+
+lint-rules:
 	eslint --max-warnings 0 .
+
+lint-layout:
 	prettier --check --log-level warn .
 	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'test/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
 
@@ -83,15 +90,21 @@ test: build lint test-native test-ts kernels
 
 test-native: build
 	@$(MAKE) --no-print-directory -j $(JOBS) -C native/test all
-	@$(MAKE) --no-print-directory -C native/test test
+	@$(MAKE) --no-print-directory -j $(JOBS) -C native/test test
 	@$(MAKE) --no-print-directory -C native/broker test
 	@$(MAKE) --no-print-directory -j $(JOBS) -C native/fuzz all
 	@$(MAKE) --no-print-directory -C native/fuzz test
 	@$(MAKE) --no-print-directory -C cni-plugin test
 	@$(MAKE) --no-print-directory -C test/bpf test
 
-test-ts: build
-	$(NODE) --test --test-concurrency=1 --test-timeout=300000 $$(git ls-files '*.test.ts')
+test-ts: test-units test-labs
+
+test-units: build
+	$(NODE) --test --test-concurrency=$(JOBS) --test-timeout=300000 $$(git ls-files '*.test.ts' ':!test/e2e')
+
+# These wait most of the time.
+test-labs: build
+	$(NODE) --test --test-concurrency=2 --test-timeout=300000 $$(git ls-files 'test/e2e/*.test.ts')
 
 kernels: build
 	test/kernels/run
