@@ -11,6 +11,7 @@ import { reasonsNotReady } from '../metrics/agent-status.ts';
 import { createAgentExpositions } from '../metrics/exposition.ts';
 import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
+import { addWorkerProcesses } from '../metrics/worker-processes.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { logMeshProblem, logPodEvent } from './agent-log.ts';
@@ -97,7 +98,9 @@ export class Agent {
             foreignPrograms: capture.foreignPrograms(),
             notMeshable: this.#reconciler?.notMeshable ?? [],
           }));
+          addWorkerProcesses(registry, () => this.#workers.processes());
         },
+        this.#stop.signal,
       ),
       reasonsNotReady: () => reasonsNotReady(this.#status()),
       onError: (error) => {
