@@ -2,7 +2,7 @@
 
 Usage: faulty_server.py PORT; prints a line once it listens. Paths:
 /short: half of what Content-Length says, then the end. /cut: a chunked body without its end. /reset: a body without a length, then
-a reset. /none: an end instead of a response. /close-later: a response, and the end of the connection 200 ms after it.
+a reset. /once and whatever: of a connection the first is answered, instead of the others it ends. /close-later: a response, and the end of the connection 200 ms after it.
 /slow: a response to its end over a minute, unless the client goes. /take: reads a body to its end. Others: a whole response.
 """
 
@@ -59,7 +59,7 @@ def stream_slowly(connection):
     return "whole"
 
 
-def answer(connection, path, fields, stream):
+def answer(connection, path, fields, stream, asked):
     """False: the connection has ended."""
     if path == "/seen":
         body = json.dumps(seen).encode()
@@ -74,8 +74,13 @@ def answer(connection, path, fields, stream):
         time.sleep(0.2)
         reset(connection)
         return False
-    elif path == "/none":
-        return False
+    elif path.startswith("/once"):
+        seen.append([path, "whole"])
+        take(stream, int(fields.get("content-length", 0)))
+        if path in asked:
+            return False
+        asked.add(path)
+        body = b"once"
     elif path == "/slow":
         seen.append([path, stream_slowly(connection)])
         return False
@@ -86,6 +91,7 @@ def answer(connection, path, fields, stream):
         if end != "whole":
             return False
     else:
+        take(stream, int(fields.get("content-length", 0)))
         body = path.encode()
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     if path == "/close-later":
@@ -96,9 +102,10 @@ def answer(connection, path, fields, stream):
 
 def serve(connection):
     stream = connection.makefile("rb")
+    asked = set()
     try:
         while (head := read_head(stream)) is not None:
-            if not answer(connection, *head, stream):
+            if not answer(connection, *head, stream, asked):
                 break
     except OSError:
         pass

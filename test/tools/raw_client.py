@@ -1,12 +1,13 @@
 """Sends what it reads and tells what came back and how it ended. Usage: raw_client.py ADDRESS PORT HOW < BYTES; prints JSON.
 
-HOW: wait (for the end of the connection), half-close (after the last byte, then wait), N (wait for N bytes and reset).
+HOW: half-close (after the last byte, then wait for the end), leave (after half a second, by a reset), N (wait for N bytes and reset).
 """
 
 import json
 import socket
 import struct
 import sys
+import time
 
 address, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 wanted = int(how) if how.isdigit() else None
@@ -16,6 +17,9 @@ with socket.create_connection((address, port), timeout=15) as server:
         server.sendall(sys.stdin.buffer.read())
         if how == "half-close":
             server.shutdown(socket.SHUT_WR)
+        if how == "leave":
+            time.sleep(0.5)
+            wanted = 0
         while wanted is None or len(answer) < wanted:
             part = server.recv(65536)
             if not part:
