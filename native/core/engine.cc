@@ -233,7 +233,7 @@ void Engine::Act(Identity identity, int64_t accepted_us, const Decision& decisio
     case Action::kTunnel:
       return OpenTunnel(identity, accepted_us, decision, std::move(client));
     case Action::kHttp:
-      if (!http_.enabled() || identity.detected == Detected::kHttp2) break;
+      if (!http_.enabled()) break;
       Open(&http_.Serve(identity, accepted_us, decision, std::move(client)));
       return;
     case Action::kRefuse:
@@ -321,7 +321,7 @@ PeerStreamEvents* Engine::ActOnStream(Identity identity, int64_t accepted_us, co
     return pending;
   }
   if (decision.action == Action::kHttp && is_new) identity.detected = identity.claimed;  // and has been believed
-  if (may && decision.action == Action::kHttp && http_.enabled() && identity.detected != Detected::kHttp2) {
+  if (may && decision.action == Action::kHttp && http_.enabled()) {
     auto bytes = std::make_unique<http::PeerByteStream>(loop_, stream);
     http::PeerByteStream* const events = bytes.get();
     Open(&http_.Serve(identity, accepted_us, decision, std::move(bytes)));
