@@ -12,6 +12,11 @@
 #include "tls/client_hello.h"
 
 namespace weft::core {
+namespace {
+
+constexpr int kMostReadsBeforeAlert = 4;  // a large ClientHello and a record of early data, twice
+
+}  // namespace
 
 FirstBytes LookAt(const Descriptor& socket, const PendingContext& context, Identity& identity) {
   const ssize_t size = recv(socket.get(), context.buffer.data(), context.buffer.size(), MSG_PEEK);
@@ -79,9 +84,11 @@ void Pending::Classified(Detected detected) {
 void Pending::EndWithAlert(uint8_t alert) {
   if (!client_) return;
   // Bytes left unread would turn the FIN into a RST, which may overtake the alert.
-  const ssize_t size = recv(client_.get(), context_.buffer.data(), context_.buffer.size(), MSG_DONTWAIT);
+  const auto read = [&] { return recv(client_.get(), context_.buffer.data(), context_.buffer.size(), MSG_DONTWAIT); };
+  if (read() <= 0) return Close(CloseReason::kRefused, 0);
+  for (int reads = 1; reads < kMostReadsBeforeAlert && read() > 0; reads++) continue;
   const std::array<uint8_t, 7> record = {21, 3, 3, 0, 2, 2, alert};  // alert, of TLS 1.2 on the wire, fatal
-  if (size <= 0 || send(client_.get(), record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+  if (send(client_.get(), record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
     return Close(CloseReason::kRefused, 0);
   }
   Finish(CloseReason::kRefused, 0);

@@ -4,8 +4,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "client_side.h"
 #include "request_description.h"
-#include "server_connection.h"
+#include "shared.h"
 #include "synthetic_response.h"
 #include "upstream_connection.h"
 
@@ -13,34 +14,15 @@ namespace weft::core::http {
 namespace {
 
 constexpr uint32_t kMostAttempts = 8;
-constexpr size_t kMostMemoryKept = 16 * 1024;
+// google.rpc.Code
+constexpr uint32_t kGrpcDeadlineExceeded = 4;
+constexpr uint32_t kGrpcUnavailable = 14;
 
-CloseReason ReasonOf(Ending ending) {
-  switch (ending) {
-    case Ending::kClientReset:
-      return CloseReason::kResetByClient;
-    case Ending::kReset:
-      return CloseReason::kRefused;
-    case Ending::kRevoked:
-      return CloseReason::kRevoked;
-    case Ending::kShutdown:
-      return CloseReason::kShutdown;
-    case Ending::kConnectFailed:
-    case Ending::kTlsFailed:
-      return CloseReason::kConnectFailed;
-    case Ending::kConnectTimeout:
-      return CloseReason::kConnectTimeout;
-    case Ending::kHoldTimeout:
-    case Ending::kResponseTimeout:
-    case Ending::kRequestTimeout:
-    case Ending::kIdleTimeout:
-      return CloseReason::kIdleTimeout;
-    case Ending::kInvalidRequest:
-    case Ending::kError:
-      return CloseReason::kError;
-    default:
-      return CloseReason::kResetByUpstream;
-  }
+// 0: it says nothing that can be read.
+uint32_t GrpcTimeoutMs(std::string_view value) {
+  const std::optional<int64_t> timeout_us = http2::ParseGrpcTimeout(value);
+  if (!timeout_us) return 0;
+  return static_cast<uint32_t>(std::clamp<int64_t>((*timeout_us + 999) / 1000, 1, UINT32_MAX));
 }
 
 double Milliseconds(int64_t us) { return static_cast<double>(us) / 1000; }
@@ -50,13 +32,13 @@ double Milliseconds(int64_t us) { return static_cast<double>(us) / 1000; }
 void Exchange::Reset(uint32_t id) {
   s_ = State();
   s_.identity.exchange = id;
-  request_head_.clear();
+  request_.Clear();
 }
 
 void Exchange::FreeMemory() {
   s_.response_edits.reset();
   held_head_.reset();
-  if (request_head_.capacity() > kMostMemoryKept) request_head_ = std::string();
+  request_.FreeMemory();
 }
 
 void Exchange::Describe(const http1::Head& request) {
@@ -64,14 +46,10 @@ void Exchange::Describe(const http1::Head& request) {
   identity.version = request.http10 ? Version::kHttp10 : Version::kHttp11;
   identity.method = MethodOf(request.method());
   identity.authority = shared_.authorities.Number(request.authority());
-  s_.http10 = request.http10;
-  s_.persistent = request.persistent;
   s_.idempotent = IsIdempotent(identity.method);
   s_.has_body = request.body == http1::Body::kLength || request.body == http1::Body::kChunked;
-  s_.chunked = request.body == http1::Body::kChunked;
   s_.expects_continue = request.expects_continue;
-  s_.expected = {.head = identity.method == Method::kHead, .connect = request.connect, .upgrade = request.upgrade};
-  identity.flags = 0;
+  s_.asked = {.head = identity.method == Method::kHead, .connect = request.connect, .upgrade = request.upgrade};
   if (request.upgrade || request.connect) identity.flags |= kUpgrade;
   if (request.expects_continue) identity.flags |= kExpectsContinue;
   if (s_.has_body) identity.flags |= kHasBody;
@@ -79,8 +57,26 @@ void Exchange::Describe(const http1::Head& request) {
   if (IsWebSocket(request)) identity.flags |= kWebSocket;
 }
 
-void Exchange::BelongTo(ServerConnection& client) {
-  const Identity& connection = client.identity();
+void Exchange::Describe(const http2::Head& request) {
+  RequestIdentity& identity = s_.identity;
+  identity.version = Version::kHttp2;
+  identity.method = MethodOf(request.method());
+  identity.authority = shared_.authorities.Number(request.authority());
+  s_.idempotent = IsIdempotent(identity.method);
+  const bool upgrade = request.protocol_place.size != 0;
+  const bool connect = identity.method == Method::kConnect && !upgrade;
+  s_.asked = {.head = identity.method == Method::kHead, .connect = connect, .upgrade = upgrade};
+  s_.has_body = !request.ends && !upgrade && !connect;
+  s_.expects_continue = IsContinueExpected(request);
+  if (upgrade || connect) identity.flags |= kUpgrade;
+  if (s_.expects_continue) identity.flags |= kExpectsContinue;
+  if (s_.has_body) identity.flags |= kHasBody;
+  if (IsGrpc(request)) identity.flags |= kGrpc;
+  if (http1::EqualsIgnoringCase(request.protocol(), "websocket")) identity.flags |= kWebSocket;
+}
+
+void Exchange::BelongTo(ClientSide& client) {
+  const Identity& connection = client.client();
   s_.client = &client;
   s_.began_us = s_.moved_us = shared_.loop.now_us();
   s_.identity.connection = connection.id;
@@ -89,28 +85,36 @@ void Exchange::BelongTo(ServerConnection& client) {
   s_.identity.peer_name = connection.peer_name;
 }
 
-void Exchange::Begin(ServerConnection& client, const http1::Head& request) {
+void Exchange::Begin(ClientSide& client, const HeadView& request) {
   BelongTo(client);
-  Describe(request);
+  request.http1 != nullptr ? Describe(*request.http1) : Describe(*request.http2);
+  if ((s_.identity.flags & kGrpc) != 0) s_.grpc_timeout_ms = GrpcTimeoutMs(request.ValueOf("grpc-timeout"));
   RequestRecord& record = *shared_.record;
   record = {};
   record.identity = s_.identity;
   record.outcome.grpc_status = kNoGrpcStatus;
-  shared_.asked_head = &request;
+  shared_.asked_head = request;
   s_.deciding = true;
   shared_.decisions->OnRequest(record);
-  shared_.asked_head = nullptr;
+  shared_.asked_head = {};
   if (!s_.ended) Decided(RequestDecision(record.decision), request);
   s_.deciding = false;
 }
 
-void Exchange::BeginInvalid(ServerConnection& client, http1::Error error) {
+void Exchange::BeginInvalid(ClientSide& client, http1::Error error) {
   BelongTo(client);
   Fail(Ending::kInvalidRequest, static_cast<uint32_t>(error));
 }
 
-void Exchange::Decided(const RequestDecision& decision, const http1::Head& request) {
+// A gRPC client waits no longer than it says, so nobody else has to.
+void Exchange::Adopt(const RequestDecision& decision) {
   s_.decision = decision;
+  uint32_t& timeout_ms = s_.decision.request_timeout_ms;
+  if (s_.grpc_timeout_ms != 0) timeout_ms = std::min(timeout_ms != 0 ? timeout_ms : UINT32_MAX, s_.grpc_timeout_ms);
+}
+
+void Exchange::Decided(const RequestDecision& decision, const HeadView& request) {
+  Adopt(decision);
   switch (decision.action) {
     case RequestAction::kForward:
       return Forward(request);
@@ -121,13 +125,22 @@ void Exchange::Decided(const RequestDecision& decision, const http1::Head& reque
     case RequestAction::kReset:
       break;
   }
-  End(Ending::kReset, 0, Next::kReset);
+  End(Ending::kReset, 0, Last::kAborted);
 }
 
 // What was received is overwritten by what is received next.
-void Exchange::Hold(const http1::Head& request) {
-  held_head_ = std::make_unique<HeldHead>(HeldHead{request, std::string(request.text())});
-  held_head_->head.set_text(held_head_->text.data());
+void Exchange::Hold(const HeadView& request) {
+  held_head_ = std::make_unique<HeldHead>();
+  HeldHead& held = *held_head_;
+  if (request.http1 != nullptr) {
+    held.text = request.http1->text();
+    held.http1 = *request.http1;
+    held.http1.set_text(held.text.data());
+    held.view = held.http1;
+  } else {
+    held.http2 = *request.http2;
+    held.view = held.http2;
+  }
   s_.held = true;
   shared_.exchanges.Hold(*this);
   ScheduleNext();
@@ -137,12 +150,12 @@ void Exchange::ResumeWith(const RequestDecision& decision) {
   if (!std::exchange(s_.held, false)) return;
   Timer::Unlink();
   s_.deciding = true;
-  Decided(decision, held_head_->head);
+  Decided(decision, held_head_->view);
   s_.deciding = false;
   if (!s_.ended && !s_.held) Continue();
 }
 
-void Exchange::Forward(const http1::Head& request) {
+void Exchange::Forward(const HeadView& request) {
   const RequestDecision& decision = s_.decision;
   const auto edits = shared_.definitions.edits(decision.request_edits);
   s_.response_edits = shared_.definitions.edits(decision.response_edits);
@@ -151,9 +164,8 @@ void Exchange::Forward(const http1::Head& request) {
   http1::RequestEdits written;
   if (edits != nullptr) written.fields = edits->fields();
   std::string authority;
-  if (request.authority().empty()) written.authority = authority = AuthorityOf(s_.client->identity());
-  request_head_.clear();
-  if (!has_edits || http1::WriteRequest(request, written, request_head_).error != http1::Error::kNone) {
+  if (request.authority().empty()) written.authority = authority = AuthorityOf(s_.client->client());
+  if (!has_edits || Prepare(request, written, IsForHttp2(request), shared_.scratch, request_) != http1::Error::kNone) {
     return Fail(Ending::kError, EINVAL);
   }
   Connect(false);
@@ -161,10 +173,10 @@ void Exchange::Forward(const http1::Head& request) {
 
 void Exchange::Connect(bool fresh) {
   const RequestDecision& decision = s_.decision;
-  const Identity& connection = s_.client->identity();
+  const Identity& connection = s_.client->client();
   const bool known =
       decision.via == Action::kRelayToApp || decision.via == Action::kRelayOut || decision.via == Action::kTunnel;
-  if (!known || decision.upstream_protocol == 20) return Fail(Ending::kError, EPROTONOSUPPORT);
+  if (!known) return Fail(Ending::kError, EPROTONOSUPPORT);
   s_.identity.attempt++;
   s_.identity.upstream_context = decision.upstream_context;
   s_.ready = s_.reused = s_.head_sent = false;
@@ -178,19 +190,36 @@ void Exchange::Connect(bool fresh) {
   s_.key.expected_name = decision.expected_name;
   s_.key.workload = decision.workload;
   if (decision.via != Action::kRelayOut) s_.key.client = connection.remote_address;
+  s_.connecting_us = shared_.loop.now_us();
   ScheduleNext();
-
-  s_.upstream = fresh ? nullptr : shared_.pool.Take(s_.key, !IsReplayable());
-  if (s_.upstream != nullptr) {
-    s_.reused = true;
-    s_.upstream->Use(*this);
-    s_.upstream->set_context(decision.upstream_context);
-    return UpstreamReady();
+  const Endpoint client{connection.remote_address, static_cast<uint16_t>(connection.remote_port)};
+  if (request_.is_http2) {
+    const bool may =
+        shared_.http2_pool.Connect(*this, s_.key, {client, decision.connect_timeout_ms, decision.upstream_context});
+    if (!may) return Fail(Ending::kRefusedByLimit, 0);
+    return IsWaitingForHttp2() ? ScheduleNext() : void();
   }
-  s_.upstream = &shared_.pool.Make(s_.key);
-  s_.upstream->set_context(decision.upstream_context);
-  s_.upstream->Connect(*this, {connection.remote_address, static_cast<uint16_t>(connection.remote_port)},
-                       decision.connect_timeout_ms);
+  UpstreamConnection* const waiting = fresh ? nullptr : shared_.pool.Take(s_.key, !IsReplayable());
+  UpstreamConnection& upstream = waiting != nullptr ? *waiting : shared_.pool.Make(s_.key);
+  s_.upstream = &upstream;
+  upstream.set_context(decision.upstream_context);
+  if (waiting != nullptr) {
+    s_.reused = true;
+    return upstream.Use(*this);
+  }
+  upstream.Connect(*this, client, decision.connect_timeout_ms);
+}
+
+void Exchange::UpstreamIs(UpstreamSide& upstream, bool reused) {
+  s_.upstream = &upstream;
+  s_.reused = reused;
+}
+
+// Where only HTTP/1.1 can ask to leave HTTP, it is that which is asked.
+bool Exchange::IsForHttp2(const HeadView& request) const {
+  if (request.http1 != nullptr && (s_.asked.upgrade || s_.asked.connect)) return false;
+  if (s_.decision.upstream_protocol == 0) return request.http2 != nullptr;
+  return s_.decision.upstream_protocol == static_cast<uint32_t>(Version::kHttp2);
 }
 
 // Sent twice, it would do no harm and say the same.
@@ -198,9 +227,7 @@ bool Exchange::IsReplayable() const { return s_.idempotent && !s_.has_body; }
 
 void Exchange::UpstreamReady() {
   s_.ready = true;
-  s_.sent_before = s_.upstream->stream().sent();
   s_.forwarded_us = s_.moved_us = shared_.loop.now_us();
-  s_.upstream->reader().Expect(s_.expected);
   Continue();
 }
 
@@ -215,21 +242,21 @@ void Exchange::UpstreamNotReady(Ending ending, uint32_t detail) {
 }
 
 // A server may close a connection at the time at which a request is sent on it: RFC 9112, 9.3.1.
-void Exchange::Lost(Ending ending, uint32_t detail) {
+void Exchange::Lost(Ending ending, uint32_t detail, bool unseen) {
   const bool untouched = !s_.response_begun && !s_.interim && !s_.body_begun;
-  const bool unsent = s_.upstream == nullptr || s_.upstream->stream().sent() == s_.sent_before;
-  const bool answered = s_.upstream != nullptr && s_.upstream->reader().begun();
-  const bool again = s_.reused && !s_.retried && untouched && !answered && (s_.idempotent || unsent);
-  DropUpstream(true);
+  const bool unsent = unseen || s_.upstream == nullptr || s_.upstream->IsUnsent();
+  const bool answered = s_.upstream != nullptr && s_.upstream->IsAnswered();
+  const bool again = (s_.reused || unseen) && !s_.retried && untouched && !answered && (s_.idempotent || unsent);
+  DropUpstream(0);
   if (!again) return Fail(ending, detail);
   s_.retried = true;
   s_.request_done = false;
   Connect(true);
 }
 
-void Exchange::DropUpstream(bool reset) {
+void Exchange::DropUpstream(uint32_t code) {
   s_.ready = false;
-  if (UpstreamConnection* const upstream = std::exchange(s_.upstream, nullptr)) upstream->Close(reset);
+  if (UpstreamSide* const upstream = std::exchange(s_.upstream, nullptr)) upstream->Abandon(code);
 }
 
 void Exchange::FillOutcome(Ending ending, uint32_t detail) const {
@@ -249,28 +276,28 @@ void Exchange::FillOutcome(Ending ending, uint32_t detail) const {
 }
 
 void Exchange::Fail(Ending ending, uint32_t detail) {
-  DropUpstream(true);
-  if (s_.response_begun) return End(ending, detail, Next::kReset);
+  DropUpstream(0);
+  if (s_.response_begun) return End(ending, detail, FinishesGrpc(ending) ? Last::kCompleted : Last::kAborted);
   if (std::exchange(s_.held, false)) shared_.exchanges.Unhold(*this);
   FillOutcome(ending, detail);
-  shared_.asked_text = request_head_;
-  if (held_head_) shared_.asked_head = &held_head_->head;
+  shared_.asked_text = request_.http1;
+  if (request_.is_http2 && !request_.empty()) shared_.asked_head = request_.http2;
+  if (held_head_) shared_.asked_head = held_head_->view;
   const bool was_deciding = std::exchange(s_.deciding, true);
   shared_.decisions->OnFailure(*shared_.record);
   shared_.asked_text = {};
-  shared_.asked_head = nullptr;
+  shared_.asked_head = {};
   if (s_.ended) return;
   const RequestDecision decision = shared_.record->decision;
-  const bool can_repeat =
-      !s_.body_begun && !s_.interim && !request_head_.empty() && s_.identity.attempt < kMostAttempts;
+  const bool can_repeat = !s_.body_begun && !s_.interim && !request_.empty() && s_.identity.attempt < kMostAttempts;
   if (decision.action == RequestAction::kForward && can_repeat) {
-    s_.decision = decision;
+    Adopt(decision);
     s_.request_done = false;
     Connect(false);
   } else if (decision.action == RequestAction::kRespond) {
     Respond(decision.response, ending, detail);
   } else {
-    End(ending, detail, Next::kReset);
+    End(ending, detail, Last::kAborted);
   }
   s_.deciding = was_deciding;
   if (!s_.ended && s_.ready) Continue();
@@ -278,46 +305,48 @@ void Exchange::Fail(Ending ending, uint32_t detail) {
 
 void Exchange::Respond(uint32_t number, Ending ending, uint32_t detail) {
   const ResponseDefinition* const response = shared_.definitions.response(number);
-  if (response == nullptr) return End(ending, detail, Next::kReset);
-  const bool unread = s_.has_body && !s_.request_read;
-  const bool closes = response->closes || !s_.persistent || shared_.draining || unread || s_.interim;
+  if (response == nullptr) return End(ending, detail, Last::kAborted);
   const bool is_grpc = (s_.identity.flags & kGrpc) != 0;
   s_.status = is_grpc ? 200 : response->status;
   if (is_grpc) s_.grpc_status = GrpcStatusOf(*response);
   s_.outcome_flags |= kSyntheticResponse;
   s_.head_us = shared_.loop.now_us();
   s_.response_begun = true;
-  shared_.written_head.clear();
-  WriteSynthetic(*response, {.grpc = is_grpc, .head = s_.expected.head, .http10 = s_.http10, .close = closes},
-                 shared_.written_head);
-  if (!is_grpc && !s_.expected.head) s_.response_bytes = response->body.size();
-  s_.client->stream().Write(shared_.written_head);
-  End(ending, detail, closes ? Next::kFinish : Next::kRequest);
+  if (!is_grpc && !s_.asked.head) s_.response_bytes = static_cast<uint64_t>(response->body.size());
+  s_.client->WriteSynthetic(*response, HasUnread());
+  End(ending, detail, Last::kCompleted);
 }
 
-void Exchange::End(Ending ending, uint32_t detail, Next next) {
+// What was begun as a gRPC response can still say what became of it.
+bool Exchange::FinishesGrpc(Ending ending) {
+  if ((s_.identity.flags & kGrpc) == 0 || ending == Ending::kClientReset) return false;
+  const bool late = ending == Ending::kRequestTimeout || ending == Ending::kIdleTimeout;
+  const uint32_t status = late ? kGrpcDeadlineExceeded : kGrpcUnavailable;
+  if (!s_.client->WriteGrpcFailure(status, late ? "timed out" : "the response was cut off")) return false;
+  s_.grpc_status = status;
+  return true;
+}
+
+void Exchange::End(Ending ending, uint32_t detail, Last last) {
   if (std::exchange(s_.ended, true)) return;
   Timer::Unlink();
-  DropUpstream(true);
+  DropUpstream(ending == Ending::kClientReset && s_.identity.version == Version::kHttp2 ? detail : 0);
   FillOutcome(ending, detail);
   shared_.decisions->OnResponse(*shared_.record);
-  ServerConnection& client = *s_.client;
+  ClientSide& client = *s_.client;
+  const bool unread = HasUnread();
   shared_.exchanges.GiveBack(*this);
-  switch (next) {
-    case Next::kRequest:
-      return client.NextRequest();
-    case Next::kFinish:
-      return client.Finish();
-    case Next::kReset:
-      return client.Close(ReasonOf(ending), static_cast<int>(detail));
-    case Next::kNothing:
-      return;
-  }
+  if (last == Last::kCompleted) client.Completed(unread);
+  if (last == Last::kAborted) client.Aborted(ending, detail);
 }
 
-void Exchange::ClientGone(Ending ending, uint32_t detail) { End(ending, detail, Next::kNothing); }
+void Exchange::ClientGone(Ending ending, uint32_t detail) { End(ending, detail, Last::kNothing); }
 
 void Exchange::Revoke() { Fail(Ending::kRevoked, 0); }
+
+uint32_t Exchange::ConnectTimeoutMs() const {
+  return s_.decision.connect_timeout_ms != 0 ? s_.decision.connect_timeout_ms : UpstreamLink::kDefaultConnectTimeoutMs;
+}
 
 void Exchange::ScheduleNext() {
   const RequestDecision& decision = s_.decision;
@@ -330,6 +359,7 @@ void Exchange::ScheduleNext() {
   } else {
     if (!s_.upgraded) by(s_.began_us, decision.request_timeout_ms);
     by(s_.moved_us, decision.idle_timeout_ms);
+    if (IsWaitingForHttp2()) by(s_.connecting_us, ConnectTimeoutMs());
     if (s_.request_done && !s_.response_begun) by(s_.forwarded_us, decision.response_timeout_ms);
   }
   if (due_us != TimerWheel::kNever) shared_.loop.Schedule(*this, due_us);
@@ -349,6 +379,9 @@ void Exchange::Expired() {
   if (!s_.upgraded && is_over(s_.began_us, decision.request_timeout_ms))
     return Fail(Ending::kRequestTimeout, ETIMEDOUT);
   if (is_over(s_.moved_us, decision.idle_timeout_ms)) return Fail(Ending::kIdleTimeout, ETIMEDOUT);
+  if (IsWaitingForHttp2() && is_over(s_.connecting_us, ConnectTimeoutMs())) {
+    return Fail(Ending::kConnectTimeout, ETIMEDOUT);
+  }
   if (s_.request_done && !s_.response_begun && is_over(s_.forwarded_us, decision.response_timeout_ms)) {
     return Fail(Ending::kResponseTimeout, ETIMEDOUT);
   }

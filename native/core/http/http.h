@@ -49,11 +49,11 @@ class Http {
                     std::unique_ptr<ByteStream> stream);
   // Connections end after the request that is under way.
   void Drain();
-  uint32_t upstream_connections() const { return shared_.pool.connections(); }
+  uint32_t upstream_connections() const { return shared_.pool.connections() + shared_.http2_pool.connections(); }
 
  private:
-  // Of what decisions are asked about; null: nothing.
-  const http1::Head* Asked();
+  // Of what decisions are asked about.
+  HeadView Asked();
 
   Shared shared_;
 };

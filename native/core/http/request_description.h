@@ -10,6 +10,8 @@
 #include "../connection_record.h"
 #include "../http1/head.h"
 #include "../http1/text.h"
+#include "../http2/grpc.h"
+#include "../http2/head.h"
 #include "request_record.h"
 
 namespace weft::core::http {
@@ -41,13 +43,15 @@ inline bool IsIdempotent(Method method) {
   }
 }
 
-inline bool IsGrpc(const http1::Head& request) {
-  constexpr std::string_view kGrpc = "application/grpc";
-  const http1::Field* const type = request.Find("content-type");
-  if (type == nullptr) return false;
-  const std::string_view value = request.value(*type);
-  if (!http1::EqualsIgnoringCase(value.substr(0, kGrpc.size()), kGrpc)) return false;
-  return value.size() == kGrpc.size() || value[kGrpc.size()] == '+' || value[kGrpc.size()] == ';';
+template <typename Head>
+bool IsGrpc(const Head& request) {
+  const auto* const type = request.Find("content-type");
+  return type != nullptr && http2::IsGrpc(request.value(*type));
+}
+
+inline bool IsContinueExpected(const http2::Head& request) {
+  const http2::Field* const expect = request.Find("expect");
+  return expect != nullptr && http1::EqualsIgnoringCase(request.value(*expect), "100-continue");
 }
 
 inline bool IsWebSocket(const http1::Head& request) {

@@ -14,6 +14,34 @@ constexpr int64_t kLingerBlockedUs = 30'000'000;
 // For a head that has begun to be complete.
 constexpr int64_t kHeadUs = 30'000'000;
 
+CloseReason ReasonOf(Ending ending) {
+  switch (ending) {
+    case Ending::kClientReset:
+      return CloseReason::kResetByClient;
+    case Ending::kReset:
+      return CloseReason::kRefused;
+    case Ending::kRevoked:
+      return CloseReason::kRevoked;
+    case Ending::kShutdown:
+      return CloseReason::kShutdown;
+    case Ending::kConnectFailed:
+    case Ending::kTlsFailed:
+      return CloseReason::kConnectFailed;
+    case Ending::kConnectTimeout:
+      return CloseReason::kConnectTimeout;
+    case Ending::kHoldTimeout:
+    case Ending::kResponseTimeout:
+    case Ending::kRequestTimeout:
+    case Ending::kIdleTimeout:
+      return CloseReason::kIdleTimeout;
+    case Ending::kInvalidRequest:
+    case Ending::kError:
+      return CloseReason::kError;
+    default:
+      return CloseReason::kResetByUpstream;
+  }
+}
+
 Ending EndingOf(CloseReason reason) {
   switch (reason) {
     case CloseReason::kShutdown:
@@ -54,7 +82,7 @@ size_t ServerConnection::Received(std::string_view bytes) {
         stream_->Pause();
         return bytes.size() - input.size();
       }
-      exchange_->ReadRequest(reader_, input);
+      ReadRequest(input);
       if (input.empty() && exchange_ != nullptr && exchange_->TakesRequest()) break;
       continue;
     }
@@ -65,12 +93,13 @@ size_t ServerConnection::Received(std::string_view bytes) {
     switch (reader_.Read(input)) {
       case http1::Event::kHead:
         head_began_us_ = 0;
-        exchange_ = &shared_.exchanges.Take();
-        exchange_->Begin(*this, reader_.head());
+        http10_ = reader_.head().http10;
+        persistent_ = reader_.head().persistent;
+        BeginExchange().Begin(*this, reader_.head());
         break;
       case http1::Event::kError:
-        exchange_ = &shared_.exchanges.Take();
-        exchange_->BeginInvalid(*this, reader_.error());
+        http10_ = persistent_ = false;
+        BeginExchange().BeginInvalid(*this, reader_.error());
         break;
       case http1::Event::kHeld:
         reader_.Stay();
@@ -93,13 +122,48 @@ size_t ServerConnection::Received(std::string_view bytes) {
   return bytes.size();
 }
 
+Exchange& ServerConnection::BeginExchange() {
+  chunked_ = interim_ = switched_ = closes_ = false;
+  exchange_ = &shared_.exchanges.Take();
+  return *exchange_;
+}
+
+// Takes all of the input, or all of the request.
+void ServerConnection::ReadRequest(std::string_view& input) {
+  Exchange& exchange = *exchange_;
+  if (!exchange.GoOnWithRequest()) return;
+  while (true) {
+    switch (reader_.Read(input)) {
+      case http1::Event::kBody:
+        exchange.RequestBody(reader_.body());
+        continue;
+      case http1::Event::kEnd:
+        return exchange.RequestEnd(reader_.trailers());
+      case http1::Event::kTunnel:
+        if (!input.empty()) exchange.RequestBody(std::exchange(input, {}));
+        return exchange.FlushRequest();
+      case http1::Event::kError:
+        return exchange.RequestInvalid(reader_.error());
+      default:
+        return exchange.FlushRequest();
+    }
+  }
+}
+
 void ServerConnection::Continue() {
   if (closed_ || exchange_ == nullptr) return;
   if (!stream_->has_unread() && exchange_->TakesRequest()) {
     std::string_view nothing;
-    exchange_->ReadRequest(reader_, nothing);
+    ReadRequest(nothing);
   }
   if (!closed_ && exchange_ != nullptr && exchange_->TakesRequest()) stream_->Resume();
+}
+
+void ServerConnection::Completed(bool unread) { closes_ || unread ? Finish() : NextRequest(); }
+
+void ServerConnection::Aborted(Ending ending, uint32_t detail) {
+  exchange_ = nullptr;
+  Close(ReasonOf(ending), static_cast<int>(detail));
 }
 
 void ServerConnection::NextRequest() {
@@ -138,8 +202,9 @@ void ServerConnection::Drained() {
     if (stream_->ended()) Close(CloseReason::kFinished, 0);
     return;
   }
-  if (exchange_ != nullptr) return exchange_->ClientDrained();
-  stream_->Resume();
+  if (exchange_ == nullptr) return stream_->Resume();
+  exchange_->ResponseTaken(kAllTaken);
+  exchange_->ClientDrained();
 }
 
 void ServerConnection::Failed(int error) {
@@ -181,6 +246,7 @@ void ServerConnection::Close(CloseReason reason, int error) {
   if (exchange != nullptr) exchange->ClientGone(EndingOf(reason), error_);
   // What nobody has asked for is not cut off.
   const bool rests = exchange == nullptr && !lingering_ && reason == CloseReason::kShutdown;
+  shared_.to_clients.Drop(*stream_);
   stream_->Close(reason != CloseReason::kFinished && !rests);
   shared_.owner.Closed(*this);
 }

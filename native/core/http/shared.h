@@ -9,16 +9,23 @@
 #include "../connection.h"
 #include "../dial.h"
 #include "../http1/limits.h"
+#include "../list.h"
 #include "../names.h"
 #include "../tunnel.h"
 #include "../tunnel_pool.h"
 #include "authorities.h"
 #include "definitions.h"
 #include "exchange_pool.h"
+#include "head_view.h"
+#include "http2_upstream_pool.h"
 #include "http_decisions.h"
+#include "message_batch.h"
+#include "scratch.h"
 #include "upstream_pool.h"
 
 namespace weft::core::http {
+
+class Http2ServerConnection;
 
 class StreamSource {
  public:
@@ -42,9 +49,11 @@ struct Shared {
         record(request_record),
         authorities(names),
         exchanges(*this),
-        pool(*this) {}
+        pool(*this),
+        http2_pool(*this) {}
 
   std::span<char> buffer() { return {read_buffer.get(), kReadBytes}; }
+  std::span<char> output() { return {output_buffer.get(), kReadBytes}; }
 
   EventLoop& loop;
   const DialContext& dial;
@@ -54,6 +63,7 @@ struct Shared {
   RequestRecord* const record;
   const http1::Limits limits{};
   std::unique_ptr<char[]> read_buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
+  std::unique_ptr<char[]> output_buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
   http1::Head request_head;
   http1::Head response_head;
   std::string written_head;
@@ -62,8 +72,13 @@ struct Shared {
   Authorities authorities;
   ExchangePool exchanges;
   UpstreamPool pool;
-  // The request that decisions are being asked about: its head, or the head that it was forwarded with.
-  const http1::Head* asked_head = nullptr;
+  Http2UpstreamPool http2_pool;
+  List<Http2ServerConnection, Http2ServerConnection> http2_connections;
+  MessageBatch to_clients;
+  MessageBatch to_upstreams;
+  Scratch scratch;
+  // The request that decisions are being asked about: its head, or the head of HTTP/1 that it was forwarded with.
+  HeadView asked_head;
   std::string_view asked_text;
   http1::Head parsed_head;
   // Connections end after the exchange that is under way.

@@ -60,12 +60,12 @@ std::string_view ReasonOf(uint32_t status) {
   }
 }
 
-void AppendDate(std::string& out) {
+std::string Date() {
   const time_t now = time(nullptr);
   tm utc;
   gmtime_r(&now, &utc);
   char text[64];
-  out.append(text, strftime(text, sizeof text, "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc));
+  return {text, strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc)};
 }
 
 // gRPC, "HTTP to gRPC status code mapping", where the decision did not say.
@@ -95,11 +95,11 @@ uint32_t GrpcStatusOf(const ResponseDefinition& response) {
   return response.grpc_status != kNoGrpcStatus ? response.grpc_status : GrpcStatusOfHttp(response.status);
 }
 
-void WriteSynthetic(const ResponseDefinition& response, const SyntheticForm& form, std::string& out) {
+void WriteSyntheticHttp1(const ResponseDefinition& response, const SyntheticForm& form, std::string& out) {
   const uint32_t status = form.grpc ? 200 : response.status;
   out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ").append(ReasonOf(status)).append("\r\n");
   out.append(response.fields);
-  AppendDate(out);
+  out.append("date: ").append(Date()).append("\r\n");
   if (form.close) {
     out.append("connection: close\r\n");
   } else if (form.http10) {
@@ -115,6 +115,27 @@ void WriteSynthetic(const ResponseDefinition& response, const SyntheticForm& for
   if (has_length) out.append("content-length: ").append(std::to_string(response.body.size())).append("\r\n");
   out.append("\r\n");
   if (!form.head) out.append(response.body);
+}
+
+void MakeSyntheticHttp2(const ResponseDefinition& response, const SyntheticForm& form, http2::Head& out) {
+  out.Reset();
+  out.status = static_cast<uint16_t>(form.grpc ? 200 : response.status);
+  std::string_view fields = response.fields;
+  while (!fields.empty()) {
+    const std::string_view line = fields.substr(0, fields.find("\r\n"));
+    const size_t colon = line.find(": ");
+    out.Add(line.substr(0, colon), line.substr(colon + 2));
+    fields.remove_prefix(line.size() + 2);
+  }
+  out.Add("date", Date());
+  if (form.grpc) {
+    out.Add("content-type", "application/grpc");
+    out.Add("grpc-status", std::to_string(GrpcStatusOf(response)));
+    if (!response.grpc_message.empty()) out.Add("grpc-message", response.grpc_message);
+  } else if (response.status != 204 && response.status != 304) {
+    out.Add("content-length", std::to_string(response.body.size()));
+  }
+  out.ends = form.grpc || form.head || response.body.empty();
 }
 
 }  // namespace weft::core::http

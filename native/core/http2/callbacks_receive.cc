@@ -160,6 +160,7 @@ void Callbacks::OnTrailers(Session& session, Stream& stream) {
     session.SubmitReset(stream, ErrorCode::kProtocolError);
     return;
   }
+  stream.received_end_ = true;  // nothing follows trailers
   session.events_.OnTrailers(stream, session.head_);
 }
 
