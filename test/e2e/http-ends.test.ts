@@ -45,7 +45,7 @@ const askLate = `
 import http.client, json, random, sys, time
 connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=15)
 results = {}
-for _ in range(25):
+for _ in range(15):
     connection.request("GET", "/close-later")
     response = connection.getresponse()
     response.read()
@@ -203,7 +203,7 @@ describe('requests and responses of HTTP/1.1 that do not end well', () => {
     test(`a server that closes kept connections as they are used: no GET fails: ${place}`, async () => {
       const command = ['/usr/bin/python3', '-c', askLate, pod().ipv4, String(ports.faulty)];
       const { stdout, stderr } = await client.run(command, { timeoutMs: 60_000 });
-      assert.deepEqual(JSON.parse(stdout || '{}'), { 200: 25 }, stderr);
+      assert.deepEqual(JSON.parse(stdout || '{}'), { 200: 15 }, stderr);
     });
   }
 
