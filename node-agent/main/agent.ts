@@ -326,7 +326,9 @@ export class Agent {
       this.#broker.drain(0);
     }
     const { drainTimeoutMs } = this.#config.relay;
-    const left = await this.#workers.stop(drainTimeoutMs === 0 ? shutdownMs : drainTimeoutMs + drainMarginMs);
+    const deadlineMs = drainTimeoutMs === 0 ? shutdownMs : drainTimeoutMs + drainMarginMs;
+    // Where a successor has had them told, they wait for handshakes that were under way; a signal would end them before.
+    const left = await (this.#isAside ? this.#workers.ended(deadlineMs) : this.#workers.stop(deadlineMs));
     if (left.length > 0) this.#log.warn({ workers: left }, 'workers with open connections go on alone');
     await this.#mesh?.ended();
     await this.#access?.close();
