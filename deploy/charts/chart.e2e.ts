@@ -263,7 +263,7 @@ describe('the agent', () => {
       'cni-conf': '/k3s/net.d',
       'cni-bin': '/k3s/bin',
     });
-    for (const name of ['run', 'state'] as const)
+    for (const name of ['run', 'state', 'netns'] as const)
       assert.equal(
         pod.containers[0].volumeMounts.find((mount: KubeObject) => mount.name === name).mountPath,
         hostPaths[name],

@@ -3,7 +3,7 @@
  * Usage: bundle.ts FOLDER, after `make build`.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 import { build } from 'esbuild';
@@ -75,6 +75,7 @@ for (const library of librariesOf([node, join(home, 'lib/weft.node')])) {
 // Names that the runtime looks up, and folders that it writes to or that are mounted.
 for (const folder of ['etc', 'tmp', 'run/weft', 'var/lib/weft']) mkdirSync(join(root, folder), { recursive: true });
 chmodSync(join(root, 'tmp'), 0o1777);
+symlinkSync('../run', join(root, 'var/run')); // as runtimes name pods' network namespaces
 writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0::/:/nologin\nweft:x:2102:2102::/:/nologin\n');
 writeFileSync(join(root, 'etc/group'), 'root:x:0:\nweft:x:2102:\n');
 writeFileSync(join(root, 'etc/nsswitch.conf'), 'hosts: files dns\n');

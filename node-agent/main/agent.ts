@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { WeftError } from '../../mesh/errors.ts';
 import type { Capture } from '../../native/capture.d.ts';
@@ -24,6 +25,7 @@ import { CniServer } from './cni-server.ts';
 import type { EnrolledPod } from './enrolled-pods.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
 import { Enrolment } from './enrolment.ts';
+import { HandOver } from './hand-over.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import type { ControllerAccess } from './embedded-controller.ts';
 import { startEmbeddedController } from './embedded-controller.ts';
@@ -44,6 +46,7 @@ const enrolmentsAtOnce = 8;
 const drainGraceMs = 3000; // longer than a handshake that was under way when the listeners were swapped
 const shutdownMs = 25_000; // Kubernetes kills a pod after 30 s, unless it is told another time
 const drainMarginMs = 2000;
+const settleMs = 2000; // for pods that are joining or leaving while a successor waits
 const firstNewsMs = 1000; // until then the CNI plugin answers by itself
 
 /** Where the build put it. */
@@ -63,7 +66,10 @@ export class Agent {
   readonly #enrolment: Enrolment;
   readonly #admin: AdminServer;
   readonly #installer: CniInstaller | undefined;
+  readonly #queue = new KeyedQueue(enrolmentsAtOnce);
+  readonly #handOver: HandOver;
   #hasStarted = false;
+  #isAside = false;
   #broker: Broker;
   #cni: CniServer | undefined;
   #mesh: MeshClient | undefined;
@@ -86,6 +92,7 @@ export class Agent {
     this.#generation = generation;
     this.#installer = cniInstallerOf(config, log, native);
     this.#pods = new EnrolledPods(podsFile(config.runDir));
+    this.#handOver = new HandOver(config.runDir, () => this.standAside());
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
     this.#admin = new AdminServer({
       metrics: createAgentExpositions(
@@ -243,7 +250,7 @@ export class Agent {
       pods: this.#pods,
       finder: new NetnsFinder(this.#native, netnsDir),
       native: this.#native,
-      queue: new KeyedQueue(enrolmentsAtOnce),
+      queue: this.#queue,
       beforeRelease: (pod) => this.#mesh?.link.leave(pod) ?? Promise.resolve(),
       onEvent: (event) => {
         this.#report(event);
@@ -266,6 +273,7 @@ export class Agent {
       log: this.#log,
     });
     await this.#cni.listen();
+    await this.#handOver.listen();
     // From now on calls are answered, so the node's pods may start through the plugin.
     void this.#installer?.run(this.#stop.signal);
     this.#log.info({ node: nodeName, workers: this.#config.workers, adopted: this.#pods.values().length }, 'ready');
@@ -292,17 +300,39 @@ export class Agent {
   }
 
   /**
+   * Stops being main without ending: as process 1 of a container it would take its workers and broker along. Whoever asked for it adopts
+   * the pods and tells the broker to drain; this process ends when it is told to.
+   */
+  async standAside(): Promise<void> {
+    if (this.#isAside) return;
+    this.#isAside = true;
+    this.#log.info('another agent takes over');
+    this.#stop.abort();
+    await this.#cni?.close();
+    await this.#admin.close();
+    await Promise.race([this.#queue.idle(), delay(settleMs, undefined, { ref: false })]);
+    this.#workers.abandon();
+    this.#broker.close();
+    this.#handOver.close();
+  }
+
+  /**
    * Finishes what is open. The pods stay captured: without an agent their new connections wait for the next one, so workers whose
    * connections may last without end go on alone after a while.
    */
   async shutdown(): Promise<void> {
-    this.#stop.abort();
-    await this.#cni?.close();
-    await this.#admin.close();
-    this.#workers.abandon();
-    this.#broker.drain(0);
+    if (!this.#isAside) {
+      this.#stop.abort();
+      this.#handOver.close();
+      await this.#cni?.close();
+      await this.#admin.close();
+      this.#workers.abandon();
+      this.#broker.drain(0);
+    }
     const { drainTimeoutMs } = this.#config.relay;
-    const left = await this.#workers.stop(drainTimeoutMs === 0 ? shutdownMs : drainTimeoutMs + drainMarginMs);
+    const deadlineMs = drainTimeoutMs === 0 ? shutdownMs : drainTimeoutMs + drainMarginMs;
+    // Where a successor has had them told, they wait for handshakes that were under way; a signal would end them before.
+    const left = await (this.#isAside ? this.#workers.ended(deadlineMs) : this.#workers.stop(deadlineMs));
     if (left.length > 0) this.#log.warn({ workers: left }, 'workers with open connections go on alone');
     await this.#mesh?.ended();
     await this.#access?.close();

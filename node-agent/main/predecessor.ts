@@ -2,6 +2,8 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { askToStandAside } from './hand-over.ts';
+
 const pidFile = 'main.pid';
 const generationPrefix = 'generation-';
 const retireDeadlineMs = 3000;
@@ -9,7 +11,8 @@ const retirePollMs = 10;
 
 /**
  * Makes this process the node's only main process. One that still runs is asked to retire (SIGUSR2): it stops at once and leaves its
- * workers and its broker running. One that does not is killed, which costs no more, as nothing depends on how main ends.
+ * workers and its broker running. One that does not is killed, which costs no more, as nothing depends on how main ends. One in another
+ * container, whose end would end its workers, stands aside instead.
  */
 export async function retirePredecessor(runDir: string): Promise<void> {
   const path = join(runDir, pidFile);
@@ -22,6 +25,7 @@ export async function retirePredecessor(runDir: string): Promise<void> {
       await delay(retirePollMs);
     }
   }
+  await askToStandAside(runDir);
   writeFileSync(path, JSON.stringify({ pid: process.pid, startTime: startTime(process.pid) }));
 }
 
@@ -33,7 +37,7 @@ export function earlierGenerations(runDir: string): string[] {
 }
 
 export function generationFolder(): string {
-  return `${generationPrefix}${process.pid}`;
+  return `${generationPrefix}${process.pid}-${startTime(process.pid) ?? ''}`; // every container has a process 1
 }
 
 export function removeGeneration(folder: string): void {

@@ -87,14 +87,19 @@ export class WorkerSupervisor {
     for (const slot of this.#slots) clearTimeout(slot.restart);
   }
 
-  /** Asks every worker to finish. Resolves when all are gone, at the deadline at the latest, to those that go on by themselves. */
-  async stop(deadlineMs: number): Promise<number[]> {
+  /** Asks every worker to finish, and waits for them. */
+  stop(deadlineMs: number): Promise<number[]> {
     this.abandon();
+    const ended = this.ended(deadlineMs);
+    for (const { child } of this.#slots) child?.kill('SIGTERM');
+    return ended;
+  }
+
+  /** Resolves when all workers are gone, at the deadline at the latest, to those that go on by themselves. */
+  async ended(deadlineMs: number): Promise<number[]> {
     const ends = this.#slots.map(({ child }) => {
       if (child === undefined) return Promise.resolve();
-      const end = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-      child.kill('SIGTERM');
-      return end;
+      return new Promise<void>((resolve) => child.once('exit', () => resolve()));
     });
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadlineMs);

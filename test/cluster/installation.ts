@@ -67,8 +67,11 @@ export class Installation {
 
   async agentPod(node: Node): Promise<string> {
     const selectors = ['-l', 'app.kubernetes.io/name=weft-agent', `--field-selector=spec.nodeName=${node.name}`];
-    const pods = await this.cluster.kubectl(['get', 'pods', '-n', weftNamespace, ...selectors, '-o', 'name']);
-    return pods.trim().replace('pod/', '');
+    const pods = await this.cluster.kubectl(['get', 'pods', '-n', weftNamespace, ...selectors, '-o', 'json']);
+    const { items } = JSON.parse(pods) as { items: { metadata: { name: string; deletionTimestamp?: string } }[] };
+    const [pod] = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+    assert.ok(pod, `no agent on ${node.name}`);
+    return pod.metadata.name;
   }
 
   /** How many pods the agents have in the mesh. */

@@ -13,7 +13,8 @@ import { Workloads, curl, underLoad } from './workloads.ts';
 
 const name = 'outages';
 const namespace = 'shop';
-const outageMs = 120_000;
+/** Two minutes in soaks. */
+const outageMs = process.env['WEFT_E2E_SOAK'] === undefined ? 30_000 : 120_000;
 const joinDeadlineMs = 60_000;
 const joins = new Set(['running pod joined the mesh', 'new pod joined the mesh']);
 

@@ -2,7 +2,7 @@ import type { Node } from './node.ts';
 
 /** What a data plane can leave on a node, a line each, by kind. */
 export interface Traces {
-  /** Files that others share with it, with their content; folders of its own. */
+  /** Files that others share with it, with their content but for its blanks; folders of its own. */
   readonly files: string;
   /** Links, rules, routes and filters of the node and of each pod. */
   readonly network: string;
@@ -11,7 +11,9 @@ export interface Traces {
 }
 
 const files = `cd /
-find etc/cni opt/cni -type f ! -name cni.lock -exec sha256sum {} +
+find etc/cni opt/cni -type f ! -name cni.lock | sort | while read -r file; do
+  echo "$(tr -d '[:space:]' <"$file" | sha256sum) $file"
+done
 find sys/fs/bpf run/weft* var/lib/weft* 2>/dev/null
 true`;
 

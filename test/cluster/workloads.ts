@@ -10,7 +10,12 @@ export const curl = ['curl', '-sS', '--fail', '--max-time', '5'] as const;
 const aroundMs = 1000;
 
 export interface Pod {
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly uid: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly deletionTimestamp?: string;
+  };
   readonly spec: { readonly nodeName: string };
   readonly status: {
     readonly podIP: string;
@@ -36,9 +41,11 @@ export class Workloads {
     for (const name of deployments) await this.kubectl('rollout', 'status', `deployment/${name}`, '--timeout=90s');
   }
 
+  /** Without those that are on their way out. */
   async podsOf(app: string): Promise<Pod[]> {
     const list = await this.kubectl('get', 'pods', '-l', `app=${app}`, '-o', 'json');
-    return (JSON.parse(list) as { items: Pod[] }).items;
+    const { items } = JSON.parse(list) as { items: Pod[] };
+    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   }
 
   async podOn(node: Node, app: string): Promise<Pod> {
