@@ -23,8 +23,8 @@ struct StormClient {
     while (begun < kRequestsOfEach && open.size() < kMostAtOnce && peer.session.can_open()) {
       Stream* const stream = peer.session.Open(Request("POST", "/" + std::to_string(begun++), false));
       if (stream == nullptr) return;
-      open.push_back(
-          {stream, stream->id(), Pattern(random() % kMostBody, random()), 0, random() % 8 == 0 ? random() % 50 : ~0u});
+      const uint32_t turns = random() % 8 == 0 ? static_cast<uint32_t>(random() % 50) : ~0u;
+      open.push_back({stream, stream->id(), Pattern(random() % kMostBody, static_cast<uint32_t>(random())), 0, turns});
     }
     std::erase_if(open, [&](Asked& asked) { return Advance(asked); });
   }
