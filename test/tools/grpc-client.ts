@@ -29,7 +29,8 @@ function unary(path: string, message: Buffer, deadlineMs = 10_000): Promise<Resu
 async function upload(count: number): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const call = client.makeClientStreamRequest(methods.upload.path, same, same, (error, value?: Buffer) => {
-    error === null ? resolve(Number(String(value))) : reject(error);
+    if (error === null) resolve(Number(String(value)));
+    else reject(error);
   });
   for (let i = 0; i < count; i++) {
     if (!call.write(Buffer.alloc(1000, 'u'))) await once(call, 'drain');
