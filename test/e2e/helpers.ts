@@ -35,6 +35,15 @@ export async function httpServer(pod: LabPod, port: number): Promise<void> {
   await listening(pod, [process.execPath, `${tools}http-server.ts`, String(port)]);
 }
 
+/** An app of HTTP/2 without TLS. */
+export async function http2Server(pod: LabPod, port: number): Promise<void> {
+  await listening(pod, [process.execPath, `${tools}http2-server.ts`, String(port)]);
+}
+
+export async function grpcServer(pod: LabPod, port: number): Promise<void> {
+  await listening(pod, [process.execPath, `${tools}grpc-server.ts`, String(port)]);
+}
+
 /** A server that says one byte before it echoes. */
 export async function greet(pod: LabPod, port: number): Promise<void> {
   await listening(pod, [tcpload, 'greet', String(port)]);

@@ -56,6 +56,9 @@ void Exchange::ResponseEnd(const HeadView& trailers, bool reusable) {
     s_.outcome_flags |= kHasTrailers;
     if ((s_.identity.flags & kGrpc) != 0) TakeGrpcStatus(trailers);
   }
+  // As Linkerd takes it: what says nothing else went well.
+  const bool is_silent = (s_.identity.flags & kGrpc) != 0 && s_.grpc_status == kNoGrpcStatus && s_.status == 200;
+  if (is_silent) s_.grpc_status = 0;
   UpstreamSide* const upstream = std::exchange(s_.upstream, nullptr);
   s_.ready = false;
   s_.request_done ? upstream->Release(reusable) : upstream->Abandon(0);

@@ -42,7 +42,7 @@ class Http2ClientStream final : public Retired, private ClientSide {
   bool WriteGrpcFailure(uint32_t grpc_status, std::string_view message) override;
   void Flush() override {}
   bool blocked() const override;
-  void Switch() override {}
+  void Switch() override { Continue(); }
   void Continue() override;
   void ResumeRequest() override {}
   void RequestTaken(size_t bytes) override;

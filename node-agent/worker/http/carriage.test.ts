@@ -13,7 +13,7 @@ test('what a connection is carried as', () => {
     tls: 'bytes',
     invalidTls: 'bytes',
     http1: 'http',
-    http2: 'bytes',
+    http2: 'http',
   };
   for (const name of ['nothing', 'plaintext', 'timeout', 'tls', 'invalidTls', 'http1', 'http2'] as const) {
     const detected = detections[name];

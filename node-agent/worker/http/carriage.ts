@@ -4,8 +4,7 @@ import { detections } from '../inbound.ts';
 /** 'detect': look at the first bytes, then ask again; 'http': every request is decided; 'bytes': nobody looks at them. */
 export type Carriage = 'detect' | 'http' | 'bytes';
 
-/** What the engine can end. HTTP/2 is carried as bytes until it can end that, too. */
-const endedByEngine: ReadonlySet<number> = new Set([detections.http1]);
+const endedByEngine: ReadonlySet<number> = new Set([detections.http1, detections.http2]);
 
 /** How a connection is carried, by what is declared and what its first bytes are. What is detected goes before a declaration. */
 export function carriageOf(declared: Protocol, detected: number): Carriage {
