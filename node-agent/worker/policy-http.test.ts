@@ -88,7 +88,7 @@ test('inbound: a stream is carried as its peer says, and nothing is waited for',
     ['nothing', 'detect', 'relayToApp'],
     ['plaintext', 'relayToApp', 'relayToApp'],
     ['http1', 'http', 'relayToApp'],
-    ['http2', 'relayToApp', 'relayToApp'],
+    ['http2', 'http', 'relayToApp'],
   ] as const;
   for (const [claim, action, opaque] of cases) {
     const claimed = detections[claim];
