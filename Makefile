@@ -10,7 +10,7 @@ JOBS := $(shell nproc)
 BPF_SOURCES := $(wildcard bpf/*.h bpf/*.c)
 BPF_FLAGS := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
 
-.PHONY: setup build programs image addon lint generate format test test-native test-ts kernels demo bench setup-cluster cluster cluster-down e2e clean
+.PHONY: setup build programs image addon addon-changed lint lint-types lint-rules lint-layout generate format test test-native test-ts test-units test-labs kernels demo bench setup-cluster cluster cluster-down e2e clean
 
 setup: build/.packages node_modules/.package-lock.json
 
@@ -23,7 +23,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: programs build/test/foreign.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/layouts
+build: programs addon-changed build/test/foreign.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/httpload build/layouts
 
 # What is installed, without what only tests need.
 programs: setup build/nghttp2/libnghttp2.a build/bpf/redirect.bpf.o addon
@@ -31,7 +31,7 @@ programs: setup build/nghttp2/libnghttp2.a build/bpf/redirect.bpf.o addon
 	@$(MAKE) --no-print-directory -C cni-plugin all
 
 # Where no registry can be reached, the builder comes from Debian's packages.
-IMAGE := localhost/weft:latest
+IMAGE := localhost/weft:$(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 BUILDER := localhost/weft-builder:bookworm
 image: setup
 	deploy/image/make-builder $(BUILDER)
@@ -54,7 +54,7 @@ build/test/foreign.bpf.o: test/tools/foreign.bpf.c | setup
 	@mkdir -p $(@D)
 	clang $(BPF_FLAGS) -c $< -o $@
 
-build/tcpload: test/tools/tcpload.c | setup
+build/tcpload build/httpload: build/%: test/tools/%.c | setup
 	gcc -O2 -Wall -Wextra -Werror -o $@ $<
 
 # Tells tests what the compiler makes of structures that others read or write, too.
@@ -64,11 +64,22 @@ build/layouts: test/bpf/layouts.cc native/core/http1/error.cc bpf/weft.h native/
 
 addon: setup build/nghttp2/libnghttp2.a
 	@node-gyp configure --nodedir=$(NODE_DIR) --loglevel=warn
-	@node-gyp build --nodedir=$(NODE_DIR) --loglevel=warn -j $(JOBS)
+	@node-gyp build weft --nodedir=$(NODE_DIR) --loglevel=warn -j $(JOBS)
+
+# What tests upgrade to.
+addon-changed: addon
+	@node-gyp build weft_changed --nodedir=$(NODE_DIR) --loglevel=warn -j $(JOBS)
 
 lint: setup
+	@$(MAKE) --no-print-directory -j $(JOBS) lint-types lint-rules lint-layout
+
+lint-types:
 	tsc
+
+lint-rules:
 	eslint --max-warnings 0 .
+
+lint-layout:
 	prettier --check --log-level warn .
 	clang-format --dry-run --Werror $$(git ls-files 'native/*.cc' 'native/*.h' 'test/*.cc' 'test/*.h' 'bpf/*.c' 'bpf/*.h' 'cni-plugin/*.c' 'cni-plugin/*.h')
 
@@ -83,15 +94,21 @@ test: build lint test-native test-ts kernels
 
 test-native: build
 	@$(MAKE) --no-print-directory -j $(JOBS) -C native/test all
-	@$(MAKE) --no-print-directory -C native/test test
+	@$(MAKE) --no-print-directory -j $(JOBS) -C native/test test
 	@$(MAKE) --no-print-directory -C native/broker test
 	@$(MAKE) --no-print-directory -j $(JOBS) -C native/fuzz all
 	@$(MAKE) --no-print-directory -C native/fuzz test
 	@$(MAKE) --no-print-directory -C cni-plugin test
 	@$(MAKE) --no-print-directory -C test/bpf test
 
-test-ts: build
-	$(NODE) --test --test-concurrency=1 --test-timeout=300000 $$(git ls-files '*.test.ts')
+test-ts: test-units test-labs
+
+test-units: build
+	$(NODE) --test --test-concurrency=$(JOBS) --test-timeout=300000 $$(git ls-files '*.test.ts' ':!test/e2e')
+
+# These wait most of the time.
+test-labs: build
+	$(NODE) --test --test-concurrency=2 --test-timeout=300000 $$(git ls-files 'test/e2e/*.test.ts')
 
 kernels: build
 	test/kernels/run

@@ -15,23 +15,7 @@ import { resourceKinds } from './sources/kubernetes/resource-kinds.ts';
 
 const scratch = new OpenSsl();
 after(() => scratch.close());
-scratch.run(
-  ...[
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=fake',
-  ],
-  ...['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', 'fake.key', '-out', 'fake.crt'],
-);
-const tls = { key: scratch.read('fake.key').toString(), cert: scratch.read('fake.crt').toString() };
+const tls = scratch.localServer();
 const entry = new URL('main.ts', import.meta.url).pathname;
 
 async function freePort(): Promise<number> {
@@ -83,7 +67,7 @@ test('a controller of a cluster is ready once it has read everything, and stays 
     'kubeconfig',
     JSON.stringify({
       ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'test' },
-      clusters: [{ name: 'test', cluster: { server: url.href, 'certificate-authority': 'fake.crt' } }],
+      clusters: [{ name: 'test', cluster: { server: url.href, 'certificate-authority': 'local.crt' } }],
       users: [{ name: 'test', user: { token: 'secret' } }],
       contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
     }),

@@ -11,6 +11,7 @@ import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
 import { version } from '../mesh/version.ts';
 import { parseListenAddress } from '../mesh/listen-address.ts';
+import { clearNodes } from './clear-nodes.ts';
 import type { ControllerStatus } from './controller-metrics.ts';
 import { ControllerCounts, createControllerRegistries, reasonsNotReady } from './controller-metrics.ts';
 import { Controller } from './controller.ts';
@@ -25,6 +26,7 @@ import type { Source } from './sources/source.ts';
 const usage = `Usage: weft-controller --kubernetes [--kubeconfig FILE] [flags]
        weft-controller --manifests DIR [flags]
        weft-controller token --node NAME [--state-dir DIR] [--life TIME]
+       weft-controller clear-nodes --agents JSON [--deadline TIME]
 
   --kubernetes             objects and the verification of tokens from the API server of the cluster
   --kubeconfig FILE        how to reach it (default: as a pod of the cluster does)
@@ -40,6 +42,7 @@ const usage = `Usage: weft-controller --kubernetes [--kubeconfig FILE] [flags]
   --version                says which it is
 
 weft-controller token prints a token for the agent of a node, to be given by --token-file.
+weft-controller clear-nodes puts the given DaemonSet in the place of the agents' and waits until all of it is ready: the chart's uninstallation.
 `;
 const privateNetworks = '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7';
 const renewAt = 0.7;
@@ -58,6 +61,7 @@ const log = pino({ base: { component: 'controller', pid: process.pid } }, pino.d
 const mesh = { controlPlaneNamespace: values['own-namespace'], trustDomain: values['trust-domain'] };
 const agents = { namespace: mesh.controlPlaneNamespace, serviceAccount: 'weft-agent' };
 if (positionals[0] === 'token') await printToken();
+else if (positionals[0] === 'clear-nodes') await clear();
 else await run();
 
 async function openTokens(): Promise<TokenAuthority> {
@@ -69,6 +73,22 @@ async function printToken(): Promise<void> {
   if (node === undefined) exitWithUsage('--node is required');
   const tokens = await openTokens();
   process.stdout.write(`${tokens.issue({ node, pod: `weft-agent-${node}` }, { lifeMs: parseDuration(life) })}\n`);
+}
+
+async function clear(): Promise<void> {
+  const { agents: manifest, kubeconfig, deadline } = values;
+  if (manifest === undefined) exitWithUsage('--agents is required');
+  const { ApiClient } = await import('./sources/kubernetes/api-client.ts');
+  const { loadApiAccess } = await import('./sources/kubernetes/api-config.ts');
+  const client = new ApiClient(orUsage(() => loadApiAccess(kubeconfig)));
+  const problem = await clearNodes({
+    client,
+    agents: orUsage(() => JSON.parse(manifest) as unknown),
+    deadlineMs: orUsage(() => parseDuration(deadline)),
+  });
+  await client.close();
+  orExit(problem);
+  log.info('agents have taken Weft from all nodes');
 }
 
 interface Surroundings {
@@ -173,6 +193,8 @@ function readArguments() {
     manifests: { type: 'string' },
     node: { type: 'string' },
     issuer: { type: 'string' },
+    agents: { type: 'string' },
+    deadline: text('2m'),
     life: text('24h'),
     'state-dir': text('/var/lib/weft-controller'),
     listen: text('0.0.0.0:8086'),

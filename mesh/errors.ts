@@ -29,6 +29,8 @@ const catalogue = {
     'Look at the cause, and whether --cni-conf-dir and --cni-bin-dir are folders of the node that the agent may write to.',
   'WEFT-E133':
     'Look which component of the node writes its network configuration, and tell it to bear with chained plugins. With Cilium set cni.exclusive=false.',
+  'WEFT-E140':
+    'Look which agents are not ready (`kubectl get pods -o wide`), and at their logs. `helm uninstall --no-hooks` leaves what they have not taken away.',
   'WEFT-E301': 'The agent must send its token as "authorization: Bearer"; look at --token-file of the agent.',
   'WEFT-E302': 'Look at --node-name of the agent and at the node of the pod that its token is bound to.',
   'WEFT-E303': 'Agent and controller do not speak the same protocol: look at their versions.',

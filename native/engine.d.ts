@@ -32,6 +32,8 @@ export interface ConnectionRecordLayout {
   readonly tunnel: 84;
   /** Of a stream: 1 where it asks for another place than its tunnel was dialled to; the engine refuses it, whatever is decided. */
   readonly astray: 88;
+  /** Of a stream: what its peer says that it carries, as detected: 0 nothing, 1 bytes that nobody looks at, 5 HTTP/1, 6 HTTP/2 */
+  readonly claimed: 92;
   /**
    * Written by onConnection: 0 refuse (RST), 1 relay to the app with the client's address restored, 2 relay out of the pod, 3 look at
    * the first bytes and ask again, 4 hold until resume(), 5 end the mesh's TLS that was detected, 6 out over a shared connection of

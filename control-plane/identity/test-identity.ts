@@ -34,6 +34,14 @@ export class OpenSsl {
     return readFileSync(join(this.folder, name));
   }
 
+  /** A key and a certificate, signed by itself, for a server on 127.0.0.1. */
+  localServer(): { readonly key: string; readonly cert: string } {
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+    const content = ['-days', '2', '-subj', '/CN=fake', '-addext', 'subjectAltName=IP:127.0.0.1'];
+    this.run('req', '-x509', ...curve, ...content, '-keyout', 'local.key', '-out', 'local.crt');
+    return { key: this.read('local.key').toString(), cert: this.read('local.crt').toString() };
+  }
+
   /** @returns what OpenSSL has against the leaf, or nothing */
   refusalOf(chain: readonly Uint8Array[], anchors: readonly Uint8Array[], ...options: readonly string[]): string {
     const [leaf, ...intermediates] = chain.map(pemOf);

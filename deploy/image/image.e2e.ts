@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { weftImageName } from '../../test/cluster/weft-image.ts';
 import { run } from '../../test/lab/command.ts';
 
-const image = process.env['WEFT_IMAGE'] ?? 'localhost/weft:latest';
+const image = process.env['WEFT_IMAGE'] ?? weftImageName();
 const maximumBytes = 150_000_000;
 
 const hybridCgroup2 = '/sys/fs/cgroup/unified';

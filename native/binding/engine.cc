@@ -4,12 +4,11 @@
 #include <openssl/crypto.h>
 #include <uv.h>
 
-#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
+#include "engine_values.h"
 #include "http_values.h"
 #include "modules.h"
 #include "values.h"
@@ -19,72 +18,6 @@ namespace {
 
 using core::ConnectionRecord;
 using core::http::RequestRecord;
-
-int DescriptorProperty(v8::Local<v8::Object> object, const char* name) {
-  const v8::Local<v8::Value> value = Property(object, name);
-  if (!value->IsInt32()) throw std::invalid_argument(std::string(name) + " must be a descriptor or -1");
-  return Nan::To<int32_t>(value).FromJust();
-}
-
-v8::Local<v8::Value> ToUint8Array(const struct address& address) {
-  const v8::Local<v8::ArrayBuffer> buffer = v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), sizeof address.bytes);
-  memcpy(buffer->Data(), address.bytes, sizeof address.bytes);
-  return v8::Uint8Array::New(buffer, 0, sizeof address.bytes);
-}
-
-std::string Bytes(v8::Local<v8::Value> value) {
-  if (!value->IsUint8Array()) throw std::invalid_argument("bytes must be a Uint8Array");
-  const auto view = value.As<v8::Uint8Array>();
-  std::string bytes(view->ByteLength(), '\0');
-  view->CopyContents(bytes.data(), bytes.size());
-  return bytes;
-}
-
-std::vector<std::string> BytesList(v8::Local<v8::Value> value) {
-  if (!value->IsArray()) throw std::invalid_argument("a list of Uint8Array is wanted");
-  const auto list = value.As<v8::Array>();
-  std::vector<std::string> result;
-  for (uint32_t i = 0; i < list->Length(); i++) result.push_back(Bytes(Nan::Get(list, i).ToLocalChecked()));
-  return result;
-}
-
-std::vector<uint32_t> UnsignedList(v8::Local<v8::Value> value, const char* name) {
-  if (!value->IsArray()) throw std::invalid_argument(std::string(name) + " must be a list");
-  const auto list = value.As<v8::Array>();
-  std::vector<uint32_t> result;
-  for (uint32_t i = 0; i < list->Length(); i++) {
-    result.push_back(UnsignedValue(Nan::Get(list, i).ToLocalChecked(), name));
-  }
-  return result;
-}
-
-const char* NameOfResult(core::ProbeResult result) {
-  switch (result) {
-    case core::ProbeResult::kPassed:
-      return "passed";
-    case core::ProbeResult::kFailed:
-      return "failed";
-    default:
-      return "undecided";
-  }
-}
-
-const char* Explain(core::tls::ContextError error) {
-  switch (error) {
-    case core::tls::ContextError::kBadCertificates:
-      return "the certificates cannot be read";
-    case core::tls::ContextError::kBadName:
-      return "the certificate has no DNS name, or several";
-    case core::tls::ContextError::kBadKey:
-      return "the private key cannot be read";
-    case core::tls::ContextError::kKeyMismatch:
-      return "the private key is not the certificate's";
-    case core::tls::ContextError::kBadAnchors:
-      return "the trust anchors cannot be read";
-    default:
-      return "OpenSSL does not take the certificate or its key";
-  }
-}
 
 // The engine of one isolate: driven by one uv_poll_t on its epoll descriptor, deciding by JavaScript functions. It
 // keeps itself, and the loop, alive until close().
@@ -135,8 +68,8 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
         on_probe_(Callback(options, "onProbe")),
         on_drain_(Callback(options, "onDrain")),
         on_broker_lost_(Callback(options, "onBrokerLost")),
-        record_(Buffer(options, "record", sizeof(ConnectionRecord))),
-        request_record_(Buffer(options, "requestRecord", sizeof(RequestRecord))) {}
+        record_(BufferProperty(options, "record", sizeof(ConnectionRecord))),
+        request_record_(BufferProperty(options, "requestRecord", sizeof(RequestRecord))) {}
 
  private:
   using Function = v8::Global<v8::Function>;
@@ -145,15 +78,6 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
     const v8::Local<v8::Value> value = Property(options, name);
     if (!value->IsFunction()) throw std::invalid_argument(std::string(name) + " must be a function");
     return Function(isolate_, value.As<v8::Function>());
-  }
-
-  static std::shared_ptr<v8::BackingStore> Buffer(v8::Local<v8::Object> options, const char* name, size_t bytes) {
-    const v8::Local<v8::Value> value = Property(options, name);
-    if (!value->IsArrayBuffer() || value.As<v8::ArrayBuffer>()->ByteLength() < bytes) {
-      throw std::invalid_argument(std::string(name) + " must be an ArrayBuffer of at least " + std::to_string(bytes) +
-                                  " bytes");
-    }
-    return value.As<v8::ArrayBuffer>()->GetBackingStore();
   }
 
   void Start(v8::Local<v8::Object> options) {
@@ -270,17 +194,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
 
   // statistics(): EngineStatistics
   static NAN_METHOD(Statistics) {
-    Guarded([&] {
-      const core::EngineStatistics statistics = Self(info).Open().statistics();
-      const v8::Local<v8::Object> result = Nan::New<v8::Object>();
-      Set(result, "connections", Nan::New(statistics.connections));
-      Set(result, "accepted", Nan::New(static_cast<double>(statistics.accepted)));
-      Set(result, "pipesInUse", Nan::New(statistics.pipes_in_use));
-      Set(result, "listeners", Nan::New(statistics.listeners));
-      Set(result, "socketsHeld", Nan::New(statistics.sockets_held));
-      Set(result, "tunnels", Nan::New(statistics.tunnels));
-      info.GetReturnValue().Set(result);
-    });
+    Guarded([&] { info.GetReturnValue().Set(ToObject(Self(info).Open().statistics())); });
   }
 
   core::Engine& Open() {
@@ -304,11 +218,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
   // setCredentials(identity: number, credentials: Credentials): void
   static NAN_METHOD(SetCredentials) {
     Guarded([&] {
-      const v8::Local<v8::Object> given = ObjectValue(info[1], "credentials");
-      core::tls::Identity identity;
-      for (const std::string& part : BytesList(Property(given, "certificates"))) identity.certificates += part;
-      for (const std::string& part : BytesList(Property(given, "trustAnchors"))) identity.anchors += part;
-      identity.key = Bytes(Property(given, "privateKey"));
+      core::tls::Identity identity = ReadIdentity(info[1]);
       const auto error = Self(info).Open().SetCredentials(Nan::To<uint32_t>(info[0]).FromMaybe(0), identity);
       OPENSSL_cleanse(identity.key.data(), identity.key.size());
       if (error != core::tls::ContextError::kNone) throw std::invalid_argument(Explain(error));
@@ -322,16 +232,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
 
   // setTicketKeys(keys: Uint8Array[]): void
   static NAN_METHOD(SetTicketKeys) {
-    Guarded([&] {
-      std::vector<core::tls::TicketKey> keys;
-      for (const std::string& bytes : BytesList(info[0])) {
-        core::tls::TicketKey key;
-        if (bytes.size() != sizeof key) throw std::invalid_argument("a ticket key has 80 bytes");
-        memcpy(&key, bytes.data(), sizeof key);
-        keys.push_back(key);
-      }
-      Self(info).Open().SetTicketKeys(std::move(keys));
-    });
+    Guarded([&] { Self(info).Open().SetTicketKeys(ReadTicketKeys(info[0])); });
   }
 
   // serverName(): string
@@ -426,19 +327,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
 
   // probe(probe: number, request: ProbeRequest): void
   static NAN_METHOD(StartProbe) {
-    Guarded([&] {
-      const v8::Local<v8::Object> given = ObjectValue(info[1], "request");
-      core::ProbeRequest request{};
-      request.pod = UnsignedProperty(given, "pod");
-      request.peer.port = static_cast<uint16_t>(UnsignedProperty(given, "port"));
-      request.credentials = UnsignedProperty(given, "credentials");
-      request.expected_name = UnsignedProperty(given, "expectedName");
-      request.timeout_ms = UnsignedProperty(given, "timeoutMs");
-      const std::string address = Bytes(Property(given, "address"));
-      if (address.size() != sizeof request.peer.address) throw std::invalid_argument("an address has 16 bytes");
-      memcpy(&request.peer.address, address.data(), sizeof request.peer.address);
-      Self(info).Open().StartProbe(UnsignedValue(info[0], "probe"), request);
-    });
+    Guarded([&] { Self(info).Open().StartProbe(UnsignedValue(info[0], "probe"), ReadProbeRequest(info[1])); });
   }
 
   // retireTunnels(pod: number): void

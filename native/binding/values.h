@@ -4,10 +4,14 @@
 #include <nan.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <vector>
+
+#include "../../bpf/weft.h"
 
 namespace weft::binding {
 
@@ -43,6 +47,17 @@ inline v8::Local<v8::Object> ObjectValue(v8::Local<v8::Value> value, const char*
 inline void Set(v8::Local<v8::Object> object, const char* name, v8::Local<v8::Value> value) {
   Nan::Set(object, Nan::New(name).ToLocalChecked(), value).Check();
 }
+
+int DescriptorProperty(v8::Local<v8::Object> object, const char* name);
+
+// Keeps what lies behind an ArrayBuffer of at least so many bytes.
+std::shared_ptr<v8::BackingStore> BufferProperty(v8::Local<v8::Object> object, const char* name, size_t bytes);
+
+v8::Local<v8::Value> ToUint8Array(const struct address& address);
+
+std::string Bytes(v8::Local<v8::Value> value);
+std::vector<std::string> BytesList(v8::Local<v8::Value> value);
+std::vector<uint32_t> UnsignedList(v8::Local<v8::Value> value, const char* name);
 
 // Runs a method's body and turns C++ exceptions into JavaScript ones: `code` is the errno's name.
 template <typename Body>

@@ -68,7 +68,7 @@ struct Identity {
   uint32_t peer_name;           // who the peer has proven to be, or has to; 0: nobody
   uint32_t tunnel;              // of a stream: id of the connection that became its tunnel
   uint32_t astray;              // of a stream: 1 where it asks for another place than its tunnel was dialled to
-  uint32_t reserved[1];
+  Detected claimed;             // of a stream: kPlaintext, kHttp1 or kHttp2, as its peer says; kNothing: it does not
 };
 
 // Written by OnConnection.

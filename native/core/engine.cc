@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "claims.h"
 #include "http/peer_byte_stream.h"
 
 namespace weft::core {
@@ -179,21 +180,23 @@ void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
   const Endpoint local = ToEndpoint(name);
   accepted_++;
   connections_++;
-  const Identity identity{.id = static_cast<uint32_t>(accepted_),
-                          .pod = pod,
-                          .family = FamilyOf(local.address),
-                          .local_port = local.port,
-                          .remote_port = peer.port,
-                          .origin = Origin::kCaptured,
-                          .detected = Detected::kNothing,
-                          .server_name = 0,
-                          .local_address = local.address,
-                          .remote_address = peer.address,
-                          .peer_address = peer.address,
-                          .peer_name = 0,
-                          .tunnel = 0,
-                          .astray = 0,
-                          .reserved = {}};
+  Identity identity{.id = static_cast<uint32_t>(accepted_),
+                    .pod = pod,
+                    .family = FamilyOf(local.address),
+                    .local_port = local.port,
+                    .remote_port = peer.port,
+                    .origin = Origin::kCaptured,
+                    .detected = Detected::kNothing,
+                    .server_name = 0,
+                    .local_address = local.address,
+                    .remote_address = peer.address,
+                    .peer_address = peer.address,
+                    .peer_name = 0,
+                    .tunnel = 0,
+                    .astray = 0,
+                    .claimed = Detected::kNothing};
+  // What the client says first is mostly here already: then decisions are asked once, and know it.
+  if (const auto detected = LookAt(socket, pending_context_, identity).detected) identity.detected = *detected;
   Decide(identity, loop_.now_us(), std::move(socket));
 }
 
@@ -245,106 +248,6 @@ void Engine::Refuse(const Identity& identity, int64_t accepted_us, Descriptor cl
   Open(new Pending(pending_context_, identity, accepted_us, std::move(client)))->End(reason, error);
 }
 
-tls::ContextError Engine::SetCredentials(uint32_t identity, const tls::Identity& credentials) {
-  tls::ContextOptions options;
-  options.ticket_keys = ticket_keys_;
-  options.sessions = sessions_;
-  tls::ContextError error = tls::ContextError::kNone;
-  auto context = tls::Context::Make(credentials, options, error);
-  if (!context) return error;
-  credentials_[identity] = std::move(context);
-  RetireTunnelsOf(identity);
-  // Nor shall their peers open more, whom the anchors of now have not proven.
-  tunnels_.ForEach([&](Tunnel& tunnel) {
-    if (tunnel.is_served() && tunnel.identity().server_name == identity) tunnel.GoAway();
-  });
-  return tls::ContextError::kNone;
-}
-
-void Engine::ForgetCredentials(uint32_t identity) {
-  credentials_.erase(identity);
-  RetireTunnelsOf(identity);
-}
-
-// Their streams go on; whoever comes now is shown what is known now.
-void Engine::RetireTunnelsOf(uint32_t credentials) {
-  for (auto entry = tunnel_pool_.begin(); entry != tunnel_pool_.end();) {
-    if (entry->first.credentials != credentials) {
-      ++entry;
-      continue;
-    }
-    entry->second->Retire();
-    entry = tunnel_pool_.erase(entry);
-  }
-}
-
-void Engine::RetireTunnels(uint32_t pod) {
-  if (Pod* leaving = Find(pod)) leaving->retired = true;
-  tunnels_.ForEach([&](Tunnel& tunnel) {
-    if (tunnel.key().pod == pod) tunnel.Retire();
-  });
-}
-
-Tunnel& Engine::MakeTunnel(const TunnelKey& key, weft1::Role role) {
-  auto* tunnel = new Tunnel(tunnel_context_, key, role);
-  tunnels_.PushBack(*tunnel);
-  open_tunnels_++;
-  return *tunnel;
-}
-
-void Engine::CloseTunnels() {
-  while (!tunnels_.empty()) tunnels_.front().Close(CloseReason::kShutdown, 0);
-}
-
-void Engine::OpenTunnel(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
-  if (!credentials_.contains(decision.credentials)) {
-    return Refuse(identity, accepted_us, std::move(client), CloseReason::kRefused, ENOKEY);
-  }
-  auto* relay = Open(new StreamRelay(stream_context_, identity, accepted_us, decision));
-  relay->AwaitStream(std::move(client));
-  const Endpoint peer{decision.destination_address, static_cast<uint16_t>(decision.destination_port)};
-  OpenStream({identity.pod, decision.workload, decision.credentials, decision.expected_name, peer},
-             decision.connect_timeout_ms, *relay);
-}
-
-bool Engine::OpenStream(const TunnelKey& key, uint32_t connect_timeout_ms, StreamWaiter& waiter) {
-  const auto credentials = credentials_.find(key.credentials);
-  if (credentials == credentials_.end()) return false;
-  Tunnel*& pooled = tunnel_pool_[key];
-  if (pooled != nullptr && pooled->TakesStreams()) {
-    pooled->Open(waiter);
-    return true;
-  }
-  if (pooled != nullptr) pooled->Retire();
-  Tunnel& tunnel = MakeTunnel(key, weft1::Role::kClient);
-  pooled = &tunnel;
-  tunnel.Open(waiter);
-  if (IsLeaving(key.pod)) tunnel.Retire();
-  tunnel.Connect(credentials->second, std::string(names_.name(key.expected_name)), connect_timeout_ms);
-  return true;
-}
-
-void Engine::TunnelClosed(Tunnel& tunnel) {
-  const auto pooled = tunnel_pool_.find(tunnel.key());
-  if (pooled != tunnel_pool_.end() && pooled->second == &tunnel) tunnel_pool_.erase(pooled);
-  tunnel.Link<Tunnel>::Unlink();
-  open_tunnels_--;
-  loop_.Retire(std::unique_ptr<Tunnel>(&tunnel));
-}
-
-void Engine::StartProbe(uint32_t number, const ProbeRequest& request) {
-  const auto credentials = credentials_.find(request.credentials);
-  auto* probe = new Probe(probe_context_, number);
-  probes_.PushBack(*probe);
-  probe->Start(request.pod, request.peer, credentials == credentials_.end() ? nullptr : credentials->second,
-               std::string(names_.name(request.expected_name)), request.timeout_ms);
-}
-
-void Engine::ProbeEnded(Probe& probe) {
-  probe.Link<Probe>::Unlink();
-  loop_.Retire(std::unique_ptr<Probe>(&probe));
-}
-
 // A tunnel is no connection of an app; its streams are.
 void Engine::TlsEstablished(TlsConnection& connection) {
   Identity identity = connection.identity();
@@ -382,6 +285,7 @@ PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const
   identity.id = static_cast<uint32_t>(accepted_);
   identity.detected = Detected::kNothing;  // of the stream
   identity.astray = WentTo(identity, request.destination) ? 0 : 1;
+  identity.claimed = ClaimedBy(request.protocol);
   identity.family = FamilyOf(request.destination.address);
   identity.local_address = request.destination.address;
   identity.local_port = request.destination.port;
@@ -401,7 +305,7 @@ Decision Engine::Ask(const Identity& identity) {
 }
 
 // Who takes the stream's events; null: it is refused.
-PeerStreamEvents* Engine::ActOnStream(const Identity& identity, int64_t accepted_us, const Decision& decision,
+PeerStreamEvents* Engine::ActOnStream(Identity identity, int64_t accepted_us, const Decision& decision,
                                       PeerStream& stream) {
   const bool may = !closed_ && identity.astray == 0;
   if (may && decision.action == Action::kRelayToApp) {
@@ -416,6 +320,7 @@ PeerStreamEvents* Engine::ActOnStream(const Identity& identity, int64_t accepted
     pending->Classify(decision.detect_timeout_ms);
     return pending;
   }
+  if (decision.action == Action::kHttp && is_new) identity.detected = identity.claimed;  // and has been believed
   if (may && decision.action == Action::kHttp && http_.enabled()) {
     auto bytes = std::make_unique<http::PeerByteStream>(loop_, stream);
     http::PeerByteStream* const events = bytes.get();

@@ -157,8 +157,7 @@ class Engine final : private BrokerEvents,
   void Act(Identity identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   void Release(Pending& pending);
   Decision Ask(const Identity& identity);
-  PeerStreamEvents* ActOnStream(const Identity& identity, int64_t accepted_us, const Decision& decision,
-                                PeerStream& stream);
+  PeerStreamEvents* ActOnStream(Identity identity, int64_t accepted_us, const Decision& decision, PeerStream& stream);
 
   Pod* Find(uint32_t id);
   void CloseListener(Pod& pod);

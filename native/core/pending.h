@@ -1,6 +1,9 @@
 // A connection that a decision is not there for yet: its first bytes are looked at, or TypeScript has asked for time.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <span>
 #include <string>
 
@@ -28,6 +31,14 @@ struct PendingContext {
   ConnectionOwner& owner;
   Classifier& classifier;
 };
+
+// What the first bytes of a socket are, as far as they tell; they stay there. A name that they ask for goes into the
+// identity and the context.
+struct FirstBytes {
+  ssize_t size;  // as of recv()
+  std::optional<Detected> detected;
+};
+FirstBytes LookAt(const Descriptor& socket, const PendingContext& context, Identity& identity);
 
 class Pending final : public Connection, private Watcher, private Timer {
  public:

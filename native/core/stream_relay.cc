@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "claims.h"
+
 namespace weft::core {
 namespace {
 
@@ -27,7 +29,8 @@ StreamRelay::StreamRelay(const StreamRelayContext& context, const Identity& iden
 
 weft1::OpenRequest StreamRelay::request() const {
   return {{identity_.remote_address, static_cast<uint16_t>(identity_.remote_port)},
-          {decision_.destination_address, static_cast<uint16_t>(decision_.destination_port)}};
+          {decision_.destination_address, static_cast<uint16_t>(decision_.destination_port)},
+          ClaimOf(identity_.detected)};
 }
 
 PeerStreamEvents& StreamRelay::Opened(PeerStream& stream) {

@@ -21,16 +21,17 @@ struct Options {
   explicit Options(uint32_t bits)
       : response((bits & 1) != 0),
         grants((bits & 2) != 0),
-        exchange{.head = (bits & 4) != 0, .connect = (bits & 8) != 0, .upgrade = (bits & 16) != 0},
         to_http10((bits & 32) != 0),
+        // No request of HTTP/1.0 upgrades.
+        exchange{.head = (bits & 4) != 0, .connect = (bits & 8) != 0, .upgrade = (bits & 16) != 0 && !to_http10},
         origin_form((bits & 64) != 0) {
     if ((bits & 128) == 0) return;
     limits = {.max_head = 200, .max_fields = 4, .max_trailers = 60, .max_chunk_line = 20, .max_chunk_extensions = 30};
     limits.max_interim_responses = 2;
   }
-  const bool response, grants;
+  const bool response, grants, to_http10;
   const Exchange exchange;
-  const bool to_http10, origin_form;
+  const bool origin_form;
   Limits limits;
 };
 

@@ -164,6 +164,25 @@ TEST("HTTP/2 abuse: a busy client's resets, PINGs and window updates are no floo
   }
 }
 
+TEST("HTTP/2 bounds: a head may come in 16 CONTINUATION frames, and these in any pieces") {
+  const std::string begun = kPreface + Settings() + Frame(Type::kHeaders, kEndStream, 1, Block(Get()));
+  const auto serve = [&](size_t frames, size_t step) {
+    const std::string bytes = begun + Repeat(Frame(Type::kContinuation, 0, 1, Line("a", "b")), frames - 1) +
+                              Frame(Type::kContinuation, kEndHeaders, 1);
+    Recorder recorder;
+    ServerSession session({}, recorder);
+    recorder.session = &session;
+    for (size_t at = 0; at < bytes.size(); at += step) {
+      if (!session.Receive(Bytes(std::string_view(bytes).substr(at, step)), 1)) break;
+    }
+    return session.error();
+  };
+  for (const size_t step : {size_t{1}, size_t{7}, size_t{10'000}}) {
+    CHECK(serve(16, step) == ErrorCode::kNoError);
+    CHECK(serve(17, step) == ErrorCode::kEnhanceYourCalm);
+  }
+}
+
 TEST("HTTP/2 bounds: heads that are too large are answered, and the connection goes on") {
   const std::string fat(40'000, 'x');
   const std::string get = Block(Get());

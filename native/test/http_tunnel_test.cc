@@ -58,6 +58,36 @@ TEST("http tunnel: requests pass over one stream, and the server knows who and f
   CHECK(http.server.EndedAt(4).outcome.ending == Ending::kComplete);
 }
 
+TEST("http tunnel: a stream is what its peer says, and nothing is looked at again") {
+  HttpNodes http;
+  http.nodes.server.WithEngine([&](core::Engine&) { http.nodes.believes = true; });
+  const Descriptor client = http.Client();
+  Send(client, kGet);
+  const Descriptor app = http.App();
+  CHECK_EQUAL(ReceiveHead(app), kGet);
+  Send(app, kOk);
+  CHECK_EQUAL(Receive(client, kOk.size()), kOk);
+  const Descriptor other = http.Client();
+  Send(other, "hello\r\n");
+  const Descriptor other_app = http.App();
+  CHECK_EQUAL(Receive(other_app, 7), "hello\r\n");
+  std::vector<core::Detected> claims;
+  http.nodes.server.WithEngine([&](core::Engine&) {
+    for (const core::Identity& origin : http.nodes.origins) claims.push_back(origin.claimed);
+  });
+  CHECK(claims == std::vector({core::Detected::kHttp1, core::Detected::kPlaintext}));
+}
+
+TEST("http tunnel: who says HTTP and speaks none is refused") {
+  HttpNodes http;
+  http.nodes.server.WithEngine([&](core::Engine&) { http.nodes.believes = true; });
+  RawPeer peer(http.nodes);
+  peer.Send(Joined({RawHello(), OpenTo(1, http.nodes.server.endpoint(), weft1::Protocol::kHttp1),
+                    RawFrame(weft1::FrameType::kData, 1, Text("SSH-2.0-x\r\n\r\n"))}));
+  EVENTUALLY(http.server.ended() == 1);
+  CHECK(http.server.EndedAt(0).outcome.ending == Ending::kInvalidRequest);
+}
+
 TEST("http tunnel: what is no HTTP passes as it is") {
   HttpNodes http;
   const Descriptor client = http.Client();

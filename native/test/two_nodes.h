@@ -85,12 +85,13 @@ struct TwoNodes {
     return options;
   }
 
-  static bool DecidesOnHttp(core::ConnectionRecord& record) {
+  bool DecidesOnHttp(core::ConnectionRecord& record) const {
     core::Detected detected = record.identity.detected;
     // A stream shows what was detected of its tunnel until it is looked at.
     if (record.identity.origin != core::Origin::kCaptured && detected == core::Detected::kTls) {
       detected = core::Detected::kNothing;
     }
+    if (believes && detected == core::Detected::kNothing) detected = record.identity.claimed;
     if (detected != core::Detected::kNothing && detected != core::Detected::kHttp1) return false;
     record.decision = {};
     record.decision.action = detected == core::Detected::kNothing ? core::Action::kDetect : core::Action::kHttp;
@@ -108,6 +109,7 @@ struct TwoNodes {
   Authority authority{"anchor"};
   uint32_t client_number = 0, server_number = 0, expected_number = 0, own_number = 0, workload = 1;
   bool refuses = false;
+  bool believes = false;                               // what a stream's peer says that it carries
   std::function<void(core::ConnectionRecord&)> holds;  // is shown what is decided on later
   std::optional<Endpoint> elsewhere;                   // whom the client's node takes for the server
   std::vector<core::Identity> origins;                 // of streams, as the server's decisions saw them
@@ -180,9 +182,10 @@ class RawPeer {
   Buffer received_;
 };
 
-inline Buffer OpenTo(uint32_t id, const Endpoint& destination) {
+inline Buffer OpenTo(uint32_t id, const Endpoint& destination,
+                     weft1::Protocol protocol = weft1::Protocol::kUndetermined) {
   Buffer payload(weft1::kOpenBytes);
-  weft1::WriteOpen(payload.data(), {LoopbackIpv4(), destination});
+  weft1::WriteOpen(payload.data(), {LoopbackIpv4(), destination, protocol});
   return RawFrame(weft1::FrameType::kOpen, id, payload);
 }
 

@@ -84,9 +84,10 @@ inline bool Same(const core::Endpoint& one, const core::Endpoint& other) {
   return memcmp(one.address.bytes, other.address.bytes, sizeof one.address.bytes) == 0 && one.port == other.port;
 }
 
-inline Buffer RawOpen(uint32_t id) {
+inline Buffer RawOpen(uint32_t id, uint8_t protocol = 0) {
   Buffer payload(weft1::kOpenBytes);
   weft1::WriteOpen(payload.data(), SomeRequest());
+  payload.back() = std::byte{protocol};
   return RawFrame(weft1::FrameType::kOpen, id, payload);
 }
 

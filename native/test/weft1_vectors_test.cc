@@ -38,7 +38,8 @@ Buffer FromHex(const std::string& hex) {
 }
 
 weft1::OpenRequest RequestOf(const Vector& vector) {
-  return {EndpointOf(vector.fields.at("client")), EndpointOf(vector.fields.at("destination"))};
+  return {EndpointOf(vector.fields.at("client")), EndpointOf(vector.fields.at("destination")),
+          static_cast<weft1::Protocol>(Number(vector, "protocol"))};
 }
 
 // A client with so many streams open, and nothing left to send.
@@ -122,6 +123,7 @@ TEST("weft/1: a session reads the test vectors of docs/wire.md as they are descr
     if (vector.name != "OPEN") continue;
     CHECK(Same(peer.last_request.client, RequestOf(vector).client));
     CHECK(Same(peer.last_request.destination, RequestOf(vector).destination));
+    CHECK(peer.last_request.protocol == RequestOf(vector).protocol);
   }
 }
 
@@ -140,9 +142,15 @@ TEST("weft/1: headers and OPEN survive being written and read, at their limits")
   request.client.port = 0;
   request.destination.port = 65535;
   std::byte bytes[weft1::kOpenBytes];
-  weft1::WriteOpen(bytes, request);
-  CHECK(Same(weft1::ReadOpen(bytes).client, request.client));
-  CHECK(Same(weft1::ReadOpen(bytes).destination, request.destination));
+  for (unsigned protocol = 0; protocol < 256; protocol++) {
+    request.protocol = static_cast<weft1::Protocol>(protocol);
+    weft1::WriteOpen(bytes, request);
+    const auto read = weft1::ReadOpen(bytes);
+    CHECK_EQUAL(read.has_value(), protocol <= 3);
+    if (!read) continue;
+    CHECK(Same(read->client, request.client) && Same(read->destination, request.destination));
+    CHECK(read->protocol == request.protocol);
+  }
 }
 
 }  // namespace

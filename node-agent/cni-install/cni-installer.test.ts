@@ -23,17 +23,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
-import { loadNativeAddon } from '../main/native.ts';
-import { chainEntry } from './agents-installer.ts';
-import { CniInstaller } from './cni-installer.ts';
+import type { CniInstaller } from './cni-installer.ts';
 import type { ExchangeFiles } from './shared-folder.ts';
+import { entry, plugin, testInstaller } from './test-installer.ts';
 
-const native = loadNativeAddon();
-const exchangeFiles: ExchangeFiles = (one, other) => {
-  native.exchangeFiles(one, other);
-};
-const plugin = new URL('../../build/weft-cni', import.meta.url).pathname;
-const entry = chainEntry({ runDir: '/run/weft', stateDir: '/var/lib/weft', ownNamespace: 'weft-system' });
 const list = { cniVersion: '1.0.0', name: 'pods', plugins: [{ type: 'bridge' }, { type: 'portmap' }] };
 const single = { cniVersion: '0.4.0', name: 'pods', type: 'bridge' };
 const limitMs = 5000;
@@ -60,13 +53,11 @@ class Node {
     const note = (line: Line): void => {
       this.lines.push(line);
     };
-    this.installer = new CniInstaller({
-      binary: options.binary ?? plugin,
+    this.installer = testInstaller({
       binDir: this.binDir,
       confDir: this.confDir,
-      entry,
-      exchange: options.exchange ?? exchangeFiles,
       log: { debug: note, info: note, warn: note, error: note } as never,
+      ...options,
     });
   }
 

@@ -19,19 +19,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 
 import { WeftError } from '../../mesh/errors.ts';
-import { loadNativeAddon } from '../main/native.ts';
-import { chainEntry } from './agents-installer.ts';
-import { CniInstaller } from './cni-installer.ts';
+import type { CniInstaller } from './cni-installer.ts';
 import { isChained, networkFileNames, parseNetwork, unchain } from './network-file.ts';
 import type { ExchangeFiles } from './shared-folder.ts';
-
-const native = loadNativeAddon();
-const exchangeFiles: ExchangeFiles = (one, other) => {
-  native.exchangeFiles(one, other);
-};
-const plugin = new URL('../../build/weft-cni', import.meta.url).pathname;
-const entry = chainEntry({ runDir: '/run/weft', stateDir: '/var/lib/weft', ownNamespace: 'weft-system' });
-const silent = { debug() {}, info() {}, warn() {}, error() {} } as never;
+import { entry, exchangeFiles, testInstaller } from './test-installer.ts';
 
 function installerAt(
   folder: string,
@@ -39,15 +30,7 @@ function installerAt(
 ): { readonly installer: CniInstaller; readonly confDir: string } {
   const confDir = join(folder, 'net.d');
   mkdirSync(confDir);
-  const installer = new CniInstaller({
-    binary: plugin,
-    binDir: join(folder, 'bin'),
-    confDir,
-    entry,
-    exchange,
-    log: silent,
-  });
-  return { installer, confDir };
+  return { installer: testInstaller({ binDir: join(folder, 'bin'), confDir, exchange }), confDir };
 }
 
 function content(name: string, version: number): unknown {

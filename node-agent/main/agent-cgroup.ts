@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import { cgroup2Mounts } from '../config.ts';
 
@@ -16,11 +16,17 @@ export function joinAgentCgroup(folder: string): string {
   if (container !== undefined) return container;
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'cgroup.procs'), String(process.pid));
-  const current = currentCgroup();
-  if (current === '/' || !folder.endsWith(current)) {
-    throw new Error(`this process is in the cgroup ${current} after having been moved to ${folder}`);
+  if (!processesOf(folder).includes(process.pid)) {
+    throw new Error(`this process is in the cgroup ${currentCgroup()} after having been moved to ${folder}`);
   }
   return folder;
+}
+
+/** Takes the folder away, if it was made by `joinAgentCgroup` and nobody else is in it any more. */
+export function leaveAgentCgroup(folder: string): void {
+  if (containersCgroup() !== undefined) return;
+  writeFileSync(join(dirname(folder), 'cgroup.procs'), String(process.pid));
+  rmdirSync(folder);
 }
 
 /** Where this process sees the root of its cgroup namespace; undefined in the host's. */

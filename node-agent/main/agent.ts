@@ -11,8 +11,10 @@ import { reasonsNotReady } from '../metrics/agent-status.ts';
 import { createAgentExpositions } from '../metrics/exposition.ts';
 import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
+import { addWorkerProcesses } from '../metrics/worker-processes.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
+import { logMeshProblem, logPodEvent } from './agent-log.ts';
 import { Broker } from './broker.ts';
 import type { CniInstaller } from '../cni-install/cni-installer.ts';
 import { cniInstallerOf } from '../cni-install/agents-installer.ts';
@@ -96,7 +98,9 @@ export class Agent {
             foreignPrograms: capture.foreignPrograms(),
             notMeshable: this.#reconciler?.notMeshable ?? [],
           }));
+          addWorkerProcesses(registry, () => this.#workers.processes());
         },
+        this.#stop.signal,
       ),
       reasonsNotReady: () => reasonsNotReady(this.#status()),
       onError: (error) => {
@@ -171,7 +175,7 @@ export class Agent {
   /** To the controller, or to one of this process. */
   async #connect(): Promise<MeshClient> {
     const onProblem = (problem: WeftError): void => {
-      this.#log.error({ code: problem.code, error: explain(problem), hint: problem.hint }, 'trouble with the mesh');
+      logMeshProblem(this.#log, problem);
     };
     const { objects, tokenFile } = this.#config;
     if ('manifests' in objects) {
@@ -361,7 +365,7 @@ export class Agent {
       case 'credentials-refused': {
         const { identity, reason } = message;
         const problem = new WeftError('WEFT-E221', `a worker cannot use the certificate of ${identity}: ${reason}`);
-        this.#log.error({ code: problem.code, error: problem.message, hint: problem.hint }, 'trouble with the mesh');
+        logMeshProblem(this.#log, problem);
         break;
       }
       case 'pod-drained':
@@ -370,27 +374,9 @@ export class Agent {
   }
 
   #report(event: PodEvent): void {
-    switch (event.type) {
-      case 'enrolled':
-        this.#mesh?.link.joined(event.pod);
-        this.#log.info(
-          podFields(event.pod),
-          event.found === 'running' ? 'running pod joined the mesh' : 'new pod joined the mesh',
-        );
-        break;
-      case 'released':
-        this.#mesh?.link.left(event.pod);
-        this.#log.info({ ...podFields(event.pod), reason: event.reason }, 'pod left the mesh');
-        break;
-      case 'mended':
-        this.#log.warn(podFields(event.pod), 'capture of the pod was damaged and is mended');
-        break;
-      case 'not-meshable':
-        this.#log.error(
-          { pod: event.pod, code: event.error.code, error: explain(event.error), hint: event.error.hint },
-          'pod is not meshable',
-        );
-    }
+    if (event.type === 'enrolled') this.#mesh?.link.joined(event.pod);
+    if (event.type === 'released') this.#mesh?.link.left(event.pod);
+    logPodEvent(this.#log, event);
   }
 }
 
@@ -410,13 +396,4 @@ async function startBroker(
   });
   broker.setListenerMap(capture.listenersMap);
   return broker;
-}
-
-function podFields(pod: { namespace: string; name: string; uid: string; id: number }): object {
-  return { namespace: pod.namespace, pod: pod.name, uid: pod.uid, id: pod.id };
-}
-
-/** With its causes, outermost first. */
-function explain(error: Error): string {
-  return error.cause instanceof Error ? `${error.message}: ${explain(error.cause)}` : error.message;
 }

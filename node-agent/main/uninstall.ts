@@ -7,7 +7,7 @@ import { createRegistries } from '../../admin/registries.ts';
 import { cniInstallerOf } from '../cni-install/agents-installer.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
-import { joinAgentCgroup } from './agent-cgroup.ts';
+import { joinAgentCgroup, leaveAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
 import type { NativeAddon } from './native.ts';
@@ -55,6 +55,11 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
   native.uninstallCapture(config.pinDir);
   for (const folder of earlierGenerations(config.runDir)) Broker.drain(brokerPath(folder), 0, native);
   for (const folder of [config.runDir, config.stateDir]) removeFolder(folder);
+  try {
+    leaveAgentCgroup(config.agentCgroup);
+  } catch (error) {
+    log.warn({ error }, 'the cgroup of agents stays: some of their workers still carry connections');
+  }
   isDone = true;
   log.info('Weft is uninstalled from this node');
   const { promise: ended, resolve } = Promise.withResolvers<void>();

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 
 import type { Logger } from '../log.ts';
+import type { WorkerProcess } from '../metrics/worker-processes.ts';
 import { Channel, channelDescriptor } from '../worker/channel.ts';
 import type { MessageToMain, MessageToWorker, WorkerOptions } from '../worker/messages.ts';
 import { readMessageToMain } from '../worker/messages.ts';
@@ -63,7 +64,13 @@ export class WorkerSupervisor {
 
   /** Of the workers that run. */
   pids(): number[] {
-    return this.#slots.flatMap(({ child }) => child?.pid ?? []);
+    return this.processes().map(({ pid }) => pid);
+  }
+
+  processes(): WorkerProcess[] {
+    return this.#slots.flatMap(({ number, child }) =>
+      child?.pid === undefined ? [] : { worker: number, pid: child.pid },
+    );
   }
 
   counts(): { readonly wanted: number; readonly running: number; readonly restarts: number } {

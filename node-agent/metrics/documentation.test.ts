@@ -10,6 +10,7 @@ import type { Family } from './families.ts';
 import { families } from './families.ts';
 import { addNodeFamilies } from './node-facts.ts';
 import { slots } from './series-memory.ts';
+import { addWorkerProcesses } from './worker-processes.ts';
 
 const text = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
 
@@ -79,6 +80,7 @@ test('all that is told is documented and the other way round, but for what prom-
   const features = { btf: true, bpffs: true, cgroup2: true };
   const ofNode = (registry: AnyRegistry): void => {
     addNodeFamilies(registry, () => ({ features, foreignPrograms: [], notMeshable: [] }));
+    addWorkerProcesses(registry, () => []);
   };
   let exposed = '';
   for await (const piece of createAgentExpositions([], () => status, ofNode).text.write()) exposed += piece;

@@ -8,13 +8,22 @@ import type { AgentStatus } from './agent-status.ts';
 import { MergedFamilies } from './merged-series.ts';
 import { writeWorkerFamilies } from './worker-exposition.ts';
 
-/** @param memories of the workers, by slot; @param status asked at every scrape */
+/** Well below the time after which a worker gives a place up. */
+const updateEveryMs = 60_000;
+
+/**
+ * @param memories of the workers, by slot
+ * @param status asked at every scrape
+ * @param running until it is aborted, places that workers give up are freed also when nobody scrapes
+ */
 export function createAgentExpositions(
   memories: readonly ArrayBuffer[],
   status: () => AgentStatus,
   registerMore?: (registry: AnyRegistry) => void,
+  running?: AbortSignal,
 ): Expositions {
   const merged = new MergedFamilies(memories);
+  if (running) void merged.keepUpdated(updateEveryMs, running);
   const registries = createRegistries((registry) => {
     registerMore?.(registry);
     addAgentFamilies(registry, status);

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setInterval } from 'node:timers/promises';
 
 import type { FamilyName } from './families.ts';
 import { SeriesMemory, slots, states } from './series-memory.ts';
@@ -93,6 +93,15 @@ export class MergedFamilies {
     }
     for (const [series, family] of orphans)
       if (this.#orphans.delete(series) && series.isOrphan) this.#families.get(family)?.delete(series.labels);
+  }
+
+  /** Until it is aborted, also where nobody scrapes: workers need the places that they have given up. */
+  async keepUpdated(everyMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      for await (const turn of setInterval(everyMs, this, { signal, ref: false })) await turn.update();
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   #updateSlot(memory: SeriesMemory, slot: number, places: (Place | undefined)[]): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import fc from 'fast-check';
 
@@ -145,6 +146,21 @@ test('what nobody has counted in for ten minutes is given up, and its place is u
   writer.add(gone, 0, 1);
   await merged.update();
   assert.equal(shown(merged, 'gone'), 1, 'it has begun anew');
+});
+
+test('places that workers give up are freed also where nobody scrapes, until main ends', async () => {
+  const memory = newMemory();
+  const stop = new AbortController();
+  const kept = new MergedFamilies([memory]).keepUpdated(1, stop.signal);
+  const writer = new SeriesWriter(memory);
+  const { slot } = refused(writer, 'gone');
+  sweep(writer, idleSweeps);
+  const state = (): number => new SeriesMemory(memory).state(slot);
+  const deadline = performance.now() + 5000;
+  while (state() !== states.free && performance.now() < deadline) await delay(5);
+  stop.abort();
+  await kept;
+  assert.equal(state(), states.free);
 });
 
 test('a series that one worker has given up keeps its counts while another counts on', async () => {

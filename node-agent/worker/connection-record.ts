@@ -92,6 +92,10 @@ export class ConnectionRecord {
   get isAstray(): boolean {
     return this.#words[22] !== 0;
   }
+  /** Of a stream: what its peer says that it carries (ConnectionRecordLayout.claimed). */
+  get claimed(): number {
+    return this.#words[23] ?? 0;
+  }
   get peerName(): number {
     return this.#words[20] ?? 0;
   }

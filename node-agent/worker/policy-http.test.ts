@@ -82,6 +82,24 @@ test('inbound: HTTP of clients from outside, of peers and of agents is decided o
     assert.equal(decided(t, 'detect', 'tls', { ...inbound, origin }), 'detect', 'what is inside is not known yet');
 });
 
+test('inbound: a stream is carried as its peer says, and nothing is waited for', (t) => {
+  const stream = { ...inbound, origin: 1, detected: detections.tls };
+  const cases = [
+    ['nothing', 'detect', 'relayToApp'],
+    ['plaintext', 'relayToApp', 'relayToApp'],
+    ['http1', 'http', 'relayToApp'],
+    ['http2', 'relayToApp', 'relayToApp'],
+  ] as const;
+  for (const [claim, action, opaque] of cases) {
+    const claimed = detections[claim];
+    const node = new TestPolicy(t);
+    assert.equal(node.connect({ ...stream, claimed }).action, action, claim);
+    assert.equal(node.connect({ ...stream, claimed, local: ['10.0.0.7', 3306] }).action, opaque, claim);
+  }
+  const seen = { ...stream, detected: detections.http1, claimed: detections.nothing };
+  assert.equal(new TestPolicy(t).connect(seen).action, 'http');
+});
+
 test('inbound: what may not pass may not pass as HTTP either', (t) => {
   const meshed = new TestPolicy(t);
   meshed.learn('10.1.0.9', 0, endpoint({ address: '10.1.0.9', port: 0 }));

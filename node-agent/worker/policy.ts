@@ -11,7 +11,7 @@ import type { Destination, Endpoint, Key } from './destinations.ts';
 import { FusedConnections } from './fused-connections.ts';
 import type { FusedPath } from './fused-paths.ts';
 import type { Carriage } from './http/carriage.ts';
-import { carriageOf } from './http/carriage.ts';
+import { carriageOf, carriageOfClaim } from './http/carriage.ts';
 import type { HttpPolicy } from './http/http-policy.ts';
 import type { InboundConnection } from './inbound.ts';
 import { decideInbound, detections, refuseClaim } from './inbound.ts';
@@ -118,9 +118,12 @@ export class Policy {
   #decideStream(pod: WorkerPod): void {
     const { record } = this.#with;
     const fault = refuseClaim(record, pod) ?? (guard(record, 'inbound', pod) && 'guard');
-    // The peer has looked at the first bytes, if any come: they come along.
-    if (fault === undefined) this.#carryToApp(this.#shown, pod, 'mutualTls', briefDetectTimeoutMs);
-    else this.#refuse('inbound', pod, fault);
+    if (fault !== undefined) {
+      this.#refuse('inbound', pod, fault);
+      return;
+    }
+    // Where a peer does not say what it has seen, and saw something, that comes along.
+    this.#carryToApp(this.#shown, pod, 'mutualTls', briefDetectTimeoutMs, record.claimed);
   }
 
   #hold(missing: Missing, direction: Direction, pod: WorkerPod): void {
@@ -260,10 +263,17 @@ export class Policy {
   }
 
   /** What came by mutual TLS: its first bytes have to be looked at inside of that. */
-  #carryToApp(connection: InboundConnection, pod: WorkerPod, protection: Protection, timeoutMs: number): void {
-    const isNew = connection.detected === detections.nothing || connection.detected === detections.tls;
-    const detected = isNew ? detections.nothing : connection.detected;
-    switch (carriageOf(protocolAt(pod, connection.localPort), detected)) {
+  #carryToApp(
+    connection: InboundConnection,
+    pod: WorkerPod,
+    protection: Protection,
+    timeoutMs: number,
+    claimed: number = detections.nothing,
+  ): void {
+    const { detected, localPort } = connection;
+    const declared = protocolAt(pod, localPort);
+    const isNew = detected === detections.nothing || detected === detections.tls;
+    switch (isNew ? carriageOfClaim(declared, claimed) : carriageOf(declared, detected)) {
       case 'detect':
         this.#with.record.detect(timeoutMs);
         break;

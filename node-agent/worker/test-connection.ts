@@ -35,6 +35,8 @@ export interface TestConnection {
   readonly serverName?: number;
   /** Whom the peer has proven to be. */
   readonly peerName?: number;
+  /** What a stream's peer says that it carries. */
+  readonly claimed?: number;
   /** Of the TCP connection that a stream came by. */
   readonly peer?: string;
 }
@@ -51,6 +53,7 @@ export function writeConnection(buffer: ArrayBuffer, connection: TestConnection)
   bytes.set(parseAddress(remote[0]), 48);
   bytes.set(parseAddress(peer), 64);
   view.setUint32(80, connection.peerName ?? 0, true);
+  view.setUint32(92, connection.claimed ?? 0, true);
 }
 
 export interface TestOutcome {

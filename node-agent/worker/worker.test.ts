@@ -255,10 +255,10 @@ test(
   async (t) => {
     const { engine, sent, exited } = setUp(t);
     engine.connect(inbound);
-    engine.options.onDrain(100);
+    engine.options.onDrain(500);
     await delay(50);
     assert.equal(engine.accepting, true);
-    await delay(100);
+    await delay(600);
     assert.deepEqual([engine.accepting, engine.closed], [false, false]);
     engine.end(inbound, { reason: 'finished' });
     await exited;

@@ -8,13 +8,20 @@ import { cipher } from './tls-peers.ts';
 interface Hop {
   readonly listen: string;
   readonly target: string;
+  /** HTTP/2 towards both sides, with prior knowledge. */
+  readonly isHttp2: boolean;
   /** Where this hop has TLS: towards the client, or towards the server. */
   readonly tls: 'accepts' | 'connects' | 'none';
 }
 
 type Write = (hop: Hop, certificates: Certificates) => string;
 
-const kinds: Readonly<Record<string, { command: (file: string) => string[]; write: Write }>> = {
+interface Kind {
+  readonly command: (file: string) => string[];
+  readonly write: Write;
+}
+
+const kinds: Readonly<Record<string, Kind>> = {
   haproxy: { command: (file) => ['haproxy', '-db', '-f', file], write: haproxy },
   nginx: { command: (file) => ['nginx', '-c', file], write: nginx },
 };
@@ -26,10 +33,33 @@ export function startHttpPairs(
   server: LabPod,
   appPort: number,
 ): PeerPair[] {
-  return Object.keys(kinds).map((kind, index) => {
-    const outer = 20_000 + index;
-    const near = { listen: `127.0.0.1:${outer}`, target: `${server.ipv4}:${outer}`, tls: 'connects' } as const;
-    const far = { listen: `${server.ipv4}:${outer}`, target: `127.0.0.1:${appPort}`, tls: 'accepts' } as const;
+  return startPairs(Object.keys(kinds), 20_000, certificates, client, server, appPort, false);
+}
+
+/** HAProxy alone: nginx speaks HTTP/2 to no server. */
+export function startHttp2Pairs(
+  certificates: Certificates,
+  client: LabPod,
+  server: LabPod,
+  appPort: number,
+): PeerPair[] {
+  return startPairs(['haproxy'], 22_000, certificates, client, server, appPort, true);
+}
+
+function startPairs(
+  wanted: readonly string[],
+  firstPort: number,
+  certificates: Certificates,
+  client: LabPod,
+  server: LabPod,
+  appPort: number,
+  isHttp2: boolean,
+): PeerPair[] {
+  return wanted.map((kind, index) => {
+    const outer = firstPort + index;
+    const [here, there] = [`127.0.0.1:${outer}`, `${server.ipv4}:${outer}`];
+    const near = { listen: here, target: there, tls: 'connects', isHttp2 } as const;
+    const far = { listen: there, target: `127.0.0.1:${appPort}`, tls: 'accepts', isHttp2 } as const;
     const pids = [start(client, kind, near, certificates), start(server, kind, far, certificates)];
     return { name: kind, pids, port: () => outer };
   });
@@ -39,7 +69,12 @@ export function startHttpPairs(
 export function startHttpHops(certificates: Certificates, client: LabPod, server: LabPod, appPort: number): PeerPair[] {
   return Object.keys(kinds).map((kind, index) => {
     const outer = 21_000 + index;
-    const hop = { listen: `127.0.0.1:${outer}`, target: `${server.ipv4}:${appPort}`, tls: 'none' } as const;
+    const hop = {
+      listen: `127.0.0.1:${outer}`,
+      target: `${server.ipv4}:${appPort}`,
+      tls: 'none',
+      isHttp2: false,
+    } as const;
     return { name: `${kind}-hop`, pids: [start(client, kind, hop, certificates)], port: () => outer };
   });
 }
@@ -47,18 +82,20 @@ export function startHttpHops(certificates: Certificates, client: LabPod, server
 function start(pod: LabPod, kind: string, hop: Hop, certificates: Certificates): number {
   const { command, write } = kinds[kind] ?? {};
   if (command === undefined || write === undefined) throw new Error(`no such proxy: ${kind}`);
-  const file = join(certificates.folder, `http-${kind}-${hop.tls}.conf`);
+  const file = join(certificates.folder, `http${hop.isHttp2 ? '2' : ''}-${kind}-${hop.tls}.conf`);
   writeFileSync(file, write(hop, certificates));
   const { pid } = pod.spawn(command(file));
   if (pid === undefined) throw new Error(`${kind} cannot be started`);
   return pid; // the shell and nsenter before it have become it
 }
 
-function haproxy({ listen, target, tls }: Hop, { folder, serverName }: Certificates): string {
+function haproxy({ listen, target, tls, isHttp2 }: Hop, { folder, serverName }: Certificates): string {
   const side = tls === 'accepts' ? 'server' : 'client';
   const options = ` ssl crt ${folder}/${side}.pem ca-file ${folder}/ca.crt verify required ciphersuites ${cipher} ssl-min-ver TLSv1.3`;
-  const bind = tls === 'accepts' ? options : '';
-  const server = tls === 'connects' ? `${options} sni str(${serverName}) verifyhost ${serverName}` : '';
+  const [plainProtocol, tlsProtocol] = isHttp2 ? [' proto h2', ' alpn h2'] : ['', ''];
+  const bind = tls === 'accepts' ? options + tlsProtocol : plainProtocol;
+  const server =
+    tls === 'connects' ? `${options}${tlsProtocol} sni str(${serverName}) verifyhost ${serverName}` : plainProtocol;
   return `global
   nbthread 1
   maxconn 9000

@@ -7,20 +7,26 @@ import { LabController } from '../lab/controller.ts';
 import { Lab } from '../lab/lab.ts';
 import { labFolder } from '../lab/layout.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { startHttpHops, startHttpPairs } from './http-peers.ts';
+import { startHttp2Pairs, startHttpHops, startHttpPairs } from './http-peers.ts';
 import { makePortsPlenty, median } from './loads.ts';
 import { cpuSeconds, processesOf } from './processes.ts';
 import { Report } from './report.ts';
+import type { PeerPair } from './tls-peers.ts';
 import { makeCertificates } from './tls-peers.ts';
 
 /**
- * What a request of HTTP/1.1 costs: between two nodes with mutual TLS, Weft's agents of both ends beside a pair of proxies; on one
- * node beside a single proxy. Everything of Weft is on: each request is decided and counted at each end.
+ * What a request of HTTP costs: between two nodes with mutual TLS, Weft's agents of both ends beside a pair of proxies; on one
+ * node beside a single proxy. Everything of Weft is on: each request is decided and counted at each end. docs/performance.md
  */
 
+const httpload = new URL('../../build/httpload', import.meta.url).pathname;
 const appPort = 8080;
-/** Rounds are interleaved, as the machine's speed drifts; the median counts. */
-const settings = { rounds: 5, seconds: 2 };
+const http2Port = 8081;
+/** Rounds are interleaved, as the machine's speed drifts; the median counts. Before them each way carries requests that do not. */
+const settings = { rounds: 5, seconds: 2, warmUpSeconds: 2 };
+/** Of what the pair of HAProxy carries at most: the rate at which latencies are compared. */
+const shareOfMost = 0.7;
+const percentiles = ['p50_us', 'p90_us', 'p99_us'] as const;
 
 interface Way {
   readonly name: string;
@@ -28,13 +34,14 @@ interface Way {
   readonly address: string;
   readonly port: number;
   readonly pids: () => readonly number[];
+  /** It speaks HTTP/2, and no HTTP/1. */
+  readonly isHttp2?: boolean;
 }
 
 interface Case {
   readonly name: string;
-  readonly connections: number;
-  readonly headers: readonly string[];
   readonly ways: readonly Way[];
+  readonly load: (way: Way, seconds: number) => Promise<Load>;
 }
 
 interface Load {
@@ -78,16 +85,19 @@ try {
   };
   const weft = { name: 'weft', client: meshed.client, port: appPort };
   const none = { name: 'none', client: plain.client, port: appPort, pids: () => [] };
-  const asWay = (pair: ReturnType<typeof startHttpPairs>[number]): Way => {
-    return {
-      name: pair.name,
-      client: plain.client,
-      address: '127.0.0.1',
-      port: pair.port(appPort),
-      pids: () => pair.pids,
-    };
-  };
   const certificates = makeCertificates(labFolder(lab.name));
+  const asWayTo =
+    (port: number) =>
+    (pair: PeerPair): Way => {
+      return {
+        name: pair.name,
+        client: plain.client,
+        address: '127.0.0.1',
+        port: pair.port(port),
+        pids: () => pair.pids,
+      };
+    };
+  const asWay = asWayTo(appPort);
   const between: Way[] = [
     { ...weft, address: meshed.server.ipv4, pids: pidsOf(near, far) },
     ...startHttpPairs(certificates, plain.client, plain.server, appPort).map(asWay),
@@ -98,28 +108,40 @@ try {
     ...startHttpHops(certificates, plain.client, plain.neighbour, appPort).map(asWay),
     { ...none, address: plain.neighbour.ipv4 },
   ];
+  const http2: Way[] = [
+    { ...weft, address: meshed.server.ipv4, port: http2Port, pids: pidsOf(near, far) },
+    ...startHttp2Pairs(certificates, plain.client, plain.server, http2Port).map(asWayTo(http2Port)),
+    { ...none, address: plain.server.ipv4, port: http2Port },
+  ].map((way) => ({ ...way, isHttp2: true }));
   const cases: Case[] = [
-    { name: 'h1-keepalive', connections: 64, headers: [], ways: between },
-    { name: 'h1-single', connections: 1, headers: [], ways: between },
-    { name: 'h1-connection-per-request', connections: 32, headers: ['Connection: close'], ways: between },
-    { name: 'h1-same-node', connections: 64, headers: [], ways: within },
+    { name: 'h1-keepalive', ways: between, load: wrk(64) },
+    { name: 'h1-single', ways: between, load: wrk(1) },
+    { name: 'h1-connection-per-request', ways: between, load: wrk(32, 'Connection: close') },
+    { name: 'h1-same-node', ways: within, load: wrk(64) },
+    { name: 'h2-streams', ways: http2, load: h2load(8, 16) },
+    { name: 'h2-single', ways: http2, load: h2load(1, 1) },
   ];
   const wanted = process.env['CASES']?.split(',');
-  for (const one of cases.filter(({ name }) => wanted?.includes(name) ?? true)) await measure(one);
+  const isWanted = ({ name }: { readonly name: string }): boolean => wanted?.includes(name) ?? true;
+  for (const one of cases.filter(isWanted)) await measure(one);
+  if (isWanted({ name: 'h1-latency' })) await measureLatency('h1-latency', between, 64);
 } finally {
   await lab.down();
 }
 report.print();
 process.exit();
 
-async function measure({ name, connections, headers, ways }: Case): Promise<void> {
+async function measure({ name, ways, load }: Case): Promise<void> {
   const cpu = new Map<string, number[]>();
   const rate = new Map<string, number[]>();
-  for (const way of ways) await waitUntil(() => answers(way), 10_000, `${way.name} answers`);
+  for (const way of ways) {
+    await waitUntil(() => answers(way), 10_000, `${way.name} answers`);
+    await load(way, settings.warmUpSeconds);
+  }
   for (let round = 0; round < settings.rounds; round++) {
     for (const way of ways) {
       const before = cpuSeconds(way.pids());
-      const { requests, perSecond } = await load(way, connections, headers);
+      const { requests, perSecond } = await load(way, settings.seconds);
       const spent = cpuSeconds(way.pids()) - before;
       if (way.name !== 'none') cpu.set(way.name, [...(cpu.get(way.name) ?? []), (spent / requests) * 1e6]);
       rate.set(way.name, [...(rate.get(way.name) ?? []), perSecond]);
@@ -129,40 +151,71 @@ async function measure({ name, connections, headers, ways }: Case): Promise<void
     ['cpu_us', cpu],
     ['rps', rate],
   ] as const) {
-    const medians = new Map([...values].map(([way, each]) => [way, median(each)]));
-    const { weft = null, ...peers } = Object.fromEntries(medians);
-    report.add({ case: name, measure: measureName, weft, peers });
+    addMedians(name, measureName, values);
   }
 }
 
-async function answers({ client, address, port }: Way): Promise<boolean> {
-  const { stdout } = await client.run([
-    'curl',
-    '-s',
-    '-m',
-    '2',
-    '-o',
-    '/dev/null',
-    '-w',
-    '%{http_code}',
-    url(address, port),
-  ]);
-  return stdout === '200';
+function addMedians(name: string, measureName: string, values: ReadonlyMap<string, readonly number[]>): void {
+  const medians = new Map([...values].map(([way, each]) => [way, median(each)]));
+  const { weft = null, ...peers } = Object.fromEntries(medians);
+  report.add({ case: name, measure: measureName, weft, peers });
 }
 
-async function load(
-  { name, client, address, port }: Way,
-  connections: number,
-  headers: readonly string[],
-): Promise<Load> {
-  const options = ['-t', '1', '-c', String(connections), '-d', `${settings.seconds}s`];
-  const more = headers.flatMap((header) => ['-H', header]);
-  const { stdout, stderr } = await client.run(['wrk', ...options, ...more, url(address, port)]);
-  const requests = Number(/(\d+) requests in/.exec(stdout)?.[1]);
-  const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
-  const faults = /Non-2xx.*|Socket errors.*/.exec(stdout)?.[0];
-  if (!(requests > 0) || faults !== undefined) throw new Error(`${name}: ${faults ?? stdout + stderr}`);
-  return { requests, perSecond };
+/** At a rate that all ways can carry, from the time at which each request was due. */
+async function measureLatency(name: string, ways: readonly Way[], connections: number): Promise<void> {
+  const slowest = ways.find((way) => way.name === 'haproxy');
+  if (slowest === undefined) throw new Error('there is no HAProxy to compare with');
+  for (const way of ways) {
+    await waitUntil(() => answers(way), 10_000, `${way.name} answers`);
+    await wrk(connections)(way, settings.warmUpSeconds);
+  }
+  const most = await wrk(connections)(slowest, settings.seconds);
+  const rate = Math.floor(most.perSecond * shareOfMost);
+  const measured = percentiles.map((percentile) => ({ percentile, values: new Map<string, number[]>() }));
+  for (let round = 0; round < settings.rounds; round++) {
+    for (const { name: wayName, client, address, port } of ways) {
+      const parameters = [address, port, connections, rate, settings.seconds].map(String);
+      const { stdout, stderr } = await client.run([httpload, ...parameters]);
+      if (!stdout.startsWith('{')) throw new Error(`${wayName}: ${stderr}`);
+      const told = JSON.parse(stdout) as Record<(typeof percentiles)[number] | 'errors', number>;
+      if (told.errors > 0) throw new Error(`${wayName}: ${stdout}`);
+      for (const { percentile, values } of measured)
+        values.set(wayName, [...(values.get(wayName) ?? []), told[percentile]]);
+    }
+  }
+  report.add({ case: name, measure: 'rate_per_s', weft: rate, peers: {} });
+  for (const { percentile, values } of measured) addMedians(name, percentile, values);
+}
+
+async function answers({ client, address, port, isHttp2 = false }: Way): Promise<boolean> {
+  const options = ['-s', '-m', '2', '-o', '/dev/null', '-w', '%{http_code}'];
+  if (isHttp2) options.push('--http2-prior-knowledge');
+  return (await client.run(['curl', ...options, url(address, port)])).stdout === '200';
+}
+
+function wrk(connections: number, ...headers: readonly string[]): Case['load'] {
+  return async ({ name, client, address, port }, seconds) => {
+    const options = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`];
+    const more = headers.flatMap((header) => ['-H', header]);
+    const { stdout, stderr } = await client.run(['wrk', ...options, ...more, url(address, port)]);
+    const requests = Number(/(\d+) requests in/.exec(stdout)?.[1]);
+    const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
+    const faults = /Non-2xx.*|Socket errors.*/.exec(stdout)?.[0];
+    if (!(requests > 0) || faults !== undefined) throw new Error(`${name}: ${faults ?? stdout + stderr}`);
+    return { requests, perSecond };
+  };
+}
+
+/** @param streams at a time on each connection */
+function h2load(connections: number, streams: number): Case['load'] {
+  return async ({ name, client, address, port }, seconds) => {
+    const options = ['-t', '1', '-c', String(connections), '-m', String(streams), '-D', String(seconds)];
+    const { stdout, stderr } = await client.run(['h2load', ...options, url(address, port)]);
+    const [, done, succeeded, failed] = /(\d+) done, (\d+) succeeded, (\d+) failed/.exec(stdout) ?? [];
+    const perSecond = Number(/, ([\d.]+) req\/s/.exec(stdout)?.[1]);
+    if (!(Number(succeeded) > 0) || Number(failed) > 0) throw new Error(`${name}: ${stdout}${stderr}`);
+    return { requests: Number(done), perSecond };
+  };
 }
 
 function url(address: string, port: number): string {
@@ -184,7 +237,7 @@ events { worker_connections 16000; }
 http {
   access_log off;
   keepalive_requests 1000000;
-  server { listen 0.0.0.0:${appPort}; location / { return 200 "${'x'.repeat(100)}"; } }
+  server { listen 0.0.0.0:${appPort}; listen 0.0.0.0:${http2Port} http2; location / { return 200 "${'x'.repeat(100)}"; } }
 }
 `,
   );

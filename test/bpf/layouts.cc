@@ -112,7 +112,7 @@ std::string RecordStructures() {
       .Add("identity",
            Structure(sizeof(I), {M(I, id), M(I, pod), M(I, family), M(I, local_port), M(I, remote_port), M(I, origin),
                                  M(I, detected), M(I, server_name), M(I, local_address), M(I, remote_address),
-                                 M(I, peer_address), M(I, peer_name), M(I, tunnel), M(I, astray), M(I, reserved)}))
+                                 M(I, peer_address), M(I, peer_name), M(I, tunnel), M(I, astray), M(I, claimed)}))
       .Add("decision", Structure(sizeof(D), {M(D, action), M(D, connect_timeout_ms), M(D, idle_timeout_ms),
                                              M(D, destination_port), M(D, destination_address), M(D, app_pod),
                                              M(D, credentials), M(D, expected_name), M(D, workload),

@@ -5,11 +5,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { CommandOptions, CommandResult } from '../lab/command.ts';
 import { run } from '../lab/command.ts';
+import { cgroup2Mount } from '../lab/layout.ts';
 import { programFolders } from './binaries.ts';
 import { hierarchies, killBelow, makeGroups, pidsInside, processesBelow, removeGroups } from './cgroups.ts';
 import { clusterCgroup, machineFolder } from './layout.ts';
 
 const bootDeadlineMs = 20_000;
+
+/** Where each machine finds the cgroup v2 folder that is all of it, as other computers find theirs at /sys/fs/cgroup. */
+export const machineCgroup = '/run/machine-cgroup';
 
 /**
  * /sys shows the machine's own links, and the host's cgroups all the same. /etc is the host's with what the machine writes above it. What
@@ -24,6 +28,8 @@ mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
 mount --move /run/cgroup /sys/fs/cgroup
 rmdir /run/cgroup
+mkdir $4
+mount --bind "$3" $4
 mount -t bpf bpf /sys/fs/bpf
 mount -t overlay -o "lowerdir=/etc,upperdir=$state/etc,workdir=$state/etc.work" overlay /etc
 mount --bind "$state/opt" /opt
@@ -73,7 +79,8 @@ export class Machine {
       if (performance.now() > deadline) throw new Error(`${this.name}: its first process does not start`);
       await delay(10);
     }
-    await this.must(['sh', '-c', bootScript, 'boot', this.folder, this.name]);
+    const cgroup = join(cgroup2Mount(), this.cgroup);
+    await this.must(['sh', '-c', bootScript, 'boot', this.folder, this.name, cgroup, machineCgroup]);
   }
 
   /** As pulling the plug: what lies below /var, /etc and /opt is kept. */

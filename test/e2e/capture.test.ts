@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { LabAgent } from '../lab/agent.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { churn, dial, echo, meshPlugin, whoami, whoamiPorts } from './helpers.ts';
+import { churn, dial, echo, meshPlugin, waitUntil, whoami, whoamiPorts } from './helpers.ts';
 
 describe('capture', () => {
   let lab: Lab;
@@ -47,12 +47,20 @@ describe('capture', () => {
     assert.deepEqual(await lab.down(), []);
   });
 
-  /** Whether the agent tells of a finished connection to there since the last question. */
-  async function wasCaptured(destination: string): Promise<boolean> {
-    await new Promise((resolve) => setTimeout(resolve, 150)); // reports come in batches of 50 ms
-    const seen = agent.lines.some((line) => line.msg === 'connection' && line['destination'] === destination);
+  /** The agent tells of a finished connection to there; what it told until then is forgotten. */
+  async function assertCaptured(destination: string): Promise<void> {
+    await waitUntil(() => wasTold(destination), 5000, `a connection to ${destination} is told`);
     agent.lines.length = 0;
-    return seen;
+  }
+
+  async function assertNotCaptured(destination: string): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 150)); // reports come in batches of 50 ms
+    assert.ok(!wasTold(destination), agent.transcript());
+    agent.lines.length = 0;
+  }
+
+  function wasTold(destination: string): boolean {
+    return agent.lines.some((line) => line.msg === 'connection' && line['destination'] === destination);
   }
 
   const kinds = ['plain', 'nonblocking', 'bind', 'fastopen', 'mptcp'];
@@ -65,7 +73,7 @@ describe('capture', () => {
         assert.equal(dialed.local?.[0], own, JSON.stringify(dialed));
         assert.deepEqual(dialed.peer, [address, port]);
         assert.equal(dialed.server?.accept[0], own);
-        assert.ok(await wasCaptured(family === 'IPv4' ? `${address}:${port}` : `[${address}]:${port}`));
+        await assertCaptured(family === 'IPv4' ? `${address}:${port}` : `[${address}]:${port}`);
       });
     }
   }
@@ -74,7 +82,7 @@ describe('capture', () => {
     const dialed = await dial(client, 'plain', `::ffff:${outsider.ipv4}`, 8080);
     assert.deepEqual(dialed.peer, [`::ffff:${outsider.ipv4}`, 8080]);
     assert.equal(dialed.server?.accept[0], client.ipv4);
-    assert.ok(await wasCaptured(`${outsider.ipv4}:8080`));
+    await assertCaptured(`${outsider.ipv4}:8080`);
   });
 
   for (const family of ['IPv4', 'IPv6', 'v4-mapped server']) {
@@ -87,14 +95,14 @@ describe('capture', () => {
         accept: [mapped, dialed.local?.[1]],
         getpeername: [mapped, dialed.local?.[1]],
       });
-      assert.ok(await wasCaptured(family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`));
+      await assertCaptured(family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`);
     });
   }
 
   test('between two meshed pods of a node', async () => {
     const dialed = await dial(client, 'plain', server.ipv4, 8080);
     assert.equal(dialed.server?.accept[0], client.ipv4);
-    assert.ok(await wasCaptured(`${server.ipv4}:8080`));
+    await assertCaptured(`${server.ipv4}:8080`);
   });
 
   const commands: Record<string, (url: string) => string[]> = {
@@ -110,7 +118,7 @@ describe('capture', () => {
     test(`client: ${name}`, async () => {
       const { stdout } = await client.run(command(`http://${outsider.ipv4}:8080`));
       assert.match(stdout, new RegExp(client.ipv4.replaceAll('.', '\\.')));
-      assert.ok(await wasCaptured(`${outsider.ipv4}:8080`));
+      await assertCaptured(`${outsider.ipv4}:8080`);
     });
   }
 
@@ -120,8 +128,8 @@ describe('capture', () => {
     const own = await dial(client, 'plain', client.ipv4, 8080);
     assert.equal(own.server?.accept[0], client.ipv4);
     assert.equal((await dial(client, 'plain', '::1', 8081)).server?.accept[0], '::1');
-    assert.ok(!(await wasCaptured('127.0.0.1:8080')));
-    assert.ok(!(await wasCaptured(`${client.ipv4}:8080`)));
+    await assertNotCaptured('127.0.0.1:8080');
+    await assertNotCaptured(`${client.ipv4}:8080`);
   });
 
   test('not captured: UDP', async () => {
@@ -136,7 +144,7 @@ describe('capture', () => {
     assert.deepEqual(out.server?.accept, out.local);
     await whoami(server, '0.0.0.0', 7100);
     assert.ok((await dial(outsider, 'plain', server.ipv4, 7100)).server);
-    assert.ok(!(await wasCaptured(`${server.ipv4}:7100`)));
+    await assertNotCaptured(`${server.ipv4}:7100`);
   });
 
   test('not captured: inbound from a skipped subnet', async () => {
@@ -153,7 +161,7 @@ describe('capture', () => {
       `http://${server.ipv4}:8080`,
     ]);
     assert.match(stdout, /10\.244\.1\.99/);
-    assert.ok(!(await wasCaptured(`${server.ipv4}:8080`)));
+    await assertNotCaptured(`${server.ipv4}:8080`);
   });
 
   test('not captured: host processes and hostNetwork pods', async () => {
@@ -161,7 +169,7 @@ describe('capture', () => {
     assert.ok((await dial(host, 'plain', outsider.ipv4, 8080)).server);
     const fromHost = await lab.node('a').run(['curl', '-s', '--http0.9', '-m', '5', `http://${outsider.ipv4}:8080`]);
     assert.match(fromHost.stdout, /accept/);
-    assert.ok(!(await wasCaptured(`${outsider.ipv4}:8080`)));
+    await assertNotCaptured(`${outsider.ipv4}:8080`);
   });
 
   test("the kubelet's probes reach the app with their own address; another process of the host is captured", async () => {
@@ -169,9 +177,9 @@ describe('capture', () => {
       .node('a')
       .runAsKubelet(['curl', '-s', '--http0.9', '-m', '5', `http://${server.ipv4}:8080`]);
     assert.match(probe.stdout, /"accept": \["10\.244\.0\.1"/);
-    assert.ok(!(await wasCaptured(`${server.ipv4}:8080`)));
+    await assertNotCaptured(`${server.ipv4}:8080`);
     await lab.node('a').run(['curl', '-s', '--http0.9', '-m', '5', `http://${server.ipv4}:8080`]);
-    assert.ok(await wasCaptured(`${server.ipv4}:8080`));
+    await assertCaptured(`${server.ipv4}:8080`);
   });
 
   for (const [why, spec] of Object.entries({
@@ -185,14 +193,14 @@ describe('capture', () => {
       const pod = await lab.node('a').addPod({ name: `p${why.replaceAll(/[^a-z]/g, '')}`.slice(0, 20), ...spec });
       const dialed = await dial(pod, 'plain', outsider.ipv4, 8080);
       assert.deepEqual(dialed.server?.accept, dialed.local);
-      assert.ok(!(await wasCaptured(`${outsider.ipv4}:8080`)));
+      await assertNotCaptured(`${outsider.ipv4}:8080`);
     });
   }
 
   test("Linkerd's annotation opts in", async () => {
     const pod = await lab.node('a').addPod({ name: 'annotated', namespace: 'legacy' });
     await dial(pod, 'plain', outsider.ipv4, 8080);
-    assert.ok(await wasCaptured(`${outsider.ipv4}:8080`));
+    await assertCaptured(`${outsider.ipv4}:8080`);
   });
 
   test('an app bound to 127.0.0.1 is not reachable from outside', async () => {

@@ -1,3 +1,5 @@
+import type { ChildProcess } from 'node:child_process';
+
 import type { LabPod, ProcessOptions } from '../lab/pod.ts';
 
 const tools = new URL('../tools/', import.meta.url).pathname;
@@ -47,7 +49,8 @@ export async function greet(pod: LabPod, port: number): Promise<void> {
   await listening(pod, [tcpload, 'greet', String(port)]);
 }
 
-async function listening(pod: LabPod, command: string[]): Promise<void> {
+/** Resolves once the server has said its first word. */
+export async function listening(pod: LabPod, command: string[]): Promise<ChildProcess> {
   const server = pod.spawn(command);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => {
@@ -60,6 +63,7 @@ async function listening(pod: LabPod, command: string[]): Promise<void> {
   await promise.finally(() => {
     clearTimeout(timer);
   });
+  return server;
 }
 
 export async function dial(

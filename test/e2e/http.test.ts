@@ -6,6 +6,8 @@ import { after, before, describe, test } from 'node:test';
 
 import { formatIdentityName } from '../../mesh/identity-name.ts';
 import type { LabPod } from '../lab/pod.ts';
+import type { Answer } from './curl.ts';
+import { curl } from './curl.ts';
 import { httpServer, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
@@ -15,14 +17,6 @@ function nameOf(serviceAccount: string): string {
   const name = formatIdentityName({ serviceAccount, namespace: 'shop', ...scope });
   assert.ok(name !== undefined);
   return name;
-}
-
-interface Answer {
-  readonly version: string;
-  readonly status: number;
-  /** Names in lower case. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
 }
 
 /** What test/tools/http-server.ts tells. */
@@ -63,12 +57,6 @@ describe('HTTP/1.1 between meshed pods', () => {
     rmSync(folder, { recursive: true });
     assert.deepEqual(await mesh.lab.down(), []);
   });
-
-  /** All answers over one connection. */
-  async function curl(from: LabPod, ...args: string[]): Promise<Answer[]> {
-    const { stdout } = await from.run(['curl', '-s', '-i', '--max-time', '15', ...args]);
-    return answersIn(stdout);
-  }
 
   async function one(from: LabPod, ...args: string[]): Promise<Answer> {
     const answers = await curl(from, ...args);
@@ -226,22 +214,3 @@ describe('HTTP/1.1 between meshed pods', () => {
     assert.match(answer.headers['l5d-proxy-error'] ?? '', /: invalid request: transfer_encoding_not_chunked$/);
   });
 });
-
-/** Of what curl prints with -i, for any number of responses. */
-function answersIn(output: string): Answer[] {
-  return output
-    .split(/(?=^HTTP\/1\.[01] \d{3})/m)
-    .filter((text) => text.startsWith('HTTP/'))
-    .map((text) => {
-      const [head = '', ...rest] = text.split('\r\n\r\n');
-      const [line = '', ...fields] = head.split('\r\n');
-      const [version = '', status = ''] = line.split(' ');
-      const headers = Object.fromEntries(
-        fields.map((field) => [
-          field.slice(0, field.indexOf(':')).toLowerCase(),
-          field.slice(field.indexOf(':') + 1).trim(),
-        ]),
-      );
-      return { version, status: Number(status), headers, body: rest.join('\r\n\r\n') };
-    });
-}

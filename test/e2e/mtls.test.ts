@@ -271,6 +271,7 @@ function leafOf(issuer: Issuer, serviceAccount: string, issuedAt = Date.now()): 
 
 // weft/1, as docs/wire.md lays it out.
 const [helloType, openType, dataType, resetType] = [0, 1, 2, 5];
+const undetermined = '00';
 const hello = frame(helloType, 0, '0001000000000400');
 
 function frame(type: number, stream: number, payload: string): string {
@@ -284,7 +285,7 @@ function open(client: string, destination: string, port: number): string {
   const ports = Buffer.alloc(4);
   ports.writeUInt16BE(40_000);
   ports.writeUInt16BE(port, 2);
-  return frame(openType, 1, hexOf(client) + hexOf(destination) + ports.toString('hex'));
+  return frame(openType, 1, hexOf(client) + hexOf(destination) + ports.toString('hex') + undetermined);
 }
 
 function hexOf(address: string): string {

@@ -1,6 +1,7 @@
 /** An app of HTTP/1.1 that tells each client what it has received. Argument: its port. Prints a line once it listens. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
+import { connect } from 'node:net';
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -47,6 +48,17 @@ server.on('upgrade', (_request, socket, first) => {
   socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n');
   socket.write(first);
   socket.pipe(socket);
+});
+/** A proxy to wherever the client says. */
+server.on('connect', (request, socket, first) => {
+  const [host = '', target = ''] = (request.url ?? '').split(':');
+  const beyond = connect(Number(target), host, () => {
+    socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
+    beyond.write(first);
+    beyond.pipe(socket).pipe(beyond);
+  });
+  beyond.on('error', () => socket.destroy());
+  socket.on('error', () => beyond.destroy());
 });
 server.listen(port, '0.0.0.0', () => {
   console.log(`listening on ${port}`);

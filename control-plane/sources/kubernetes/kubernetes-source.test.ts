@@ -21,23 +21,7 @@ import type { ResourceKind } from './resource-kinds.ts';
 
 const scratch = new OpenSsl();
 after(() => scratch.close());
-scratch.run(
-  ...[
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=fake',
-  ],
-  ...['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', 'fake.key', '-out', 'fake.crt'],
-);
-const tls = { key: scratch.read('fake.key').toString(), cert: scratch.read('fake.crt').toString() };
+const tls = scratch.localServer();
 
 const pods = '/api/v1/pods';
 const namespaces = '/api/v1/namespaces';

@@ -25,7 +25,7 @@ Http2UpstreamStream* SideOf(http2::Stream& stream) { return static_cast<Http2Ups
 
 Http2UpstreamConnection::Http2UpstreamConnection(Shared& shared, const UpstreamKey& key,
                                                  Http2UpstreamPool::Endpoint& endpoint)
-    : UpstreamLink(shared, key),
+    : UpstreamLink(shared, key, weft1::Protocol::kHttp2),
       endpoint_(endpoint),
       session_(kLimits, *this),
       pump_(shared, session_, *this),

@@ -13,7 +13,9 @@ constexpr int64_t kMaxIdleUs = 30'000'000;
 }  // namespace
 
 UpstreamConnection::UpstreamConnection(Shared& shared, const UpstreamKey& key, UpstreamPool::Endpoint& endpoint)
-    : UpstreamLink(shared, key), endpoint_(endpoint), reader_(shared.limits, shared.response_head) {}
+    : UpstreamLink(shared, key, weft1::Protocol::kHttp1),
+      endpoint_(endpoint),
+      reader_(shared.limits, shared.response_head) {}
 
 void UpstreamConnection::Connect(Exchange& exchange, const weft::core::Endpoint& client, uint32_t timeout_ms) {
   exchange_ = &exchange;

@@ -15,8 +15,8 @@ constexpr int64_t kMaxAgeUs = 60'000'000;
 
 }  // namespace
 
-UpstreamLink::UpstreamLink(Shared& shared, const UpstreamKey& key)
-    : shared_(shared), key_(key), dial_(shared.dial, *this), born_us_(shared.loop.now_us()) {}
+UpstreamLink::UpstreamLink(Shared& shared, const UpstreamKey& key, weft1::Protocol protocol)
+    : shared_(shared), key_(key), protocol_(protocol), dial_(shared.dial, *this), born_us_(shared.loop.now_us()) {}
 
 UpstreamLink::~UpstreamLink() = default;
 
@@ -42,7 +42,9 @@ void UpstreamLink::Dialed(Descriptor socket, bool watched) {
   Began();
 }
 
-weft1::OpenRequest UpstreamLink::request() const { return {client_, {key_.address, static_cast<uint16_t>(key_.port)}}; }
+weft1::OpenRequest UpstreamLink::request() const {
+  return {client_, {key_.address, static_cast<uint16_t>(key_.port)}, protocol_};
+}
 
 PeerStreamEvents& UpstreamLink::Opened(PeerStream& opened) {
   auto stream = std::make_unique<PeerByteStream>(shared_.loop, opened);

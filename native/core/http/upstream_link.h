@@ -31,7 +31,7 @@ class UpstreamLink : public Retired,
   bool IsTooOld() const;
 
  protected:
-  UpstreamLink(Shared& shared, const UpstreamKey& key);
+  UpstreamLink(Shared& shared, const UpstreamKey& key, weft1::Protocol protocol);
 
   virtual void Connected() = 0;
   virtual void NotConnected(Ending ending, int error) = 0;
@@ -53,6 +53,7 @@ class UpstreamLink : public Retired,
   void Expired() override;
 
   const UpstreamKey key_;
+  const weft1::Protocol protocol_;
   Dial dial_;
   weft::core::Endpoint client_{};
   const int64_t born_us_;

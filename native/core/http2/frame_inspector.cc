@@ -8,7 +8,8 @@
 namespace weft::core::http2 {
 namespace {
 
-constexpr uint32_t kMostPadding = 256;  // with its length
+constexpr uint32_t kMostPadding = 256;       // with its length
+constexpr uint32_t kMostContinuations = 16;  // of one head
 
 }  // namespace
 
@@ -44,6 +45,7 @@ ErrorCode FrameInspector::Judge(int64_t now_us) {
                                            static_cast<uint32_t>(header_[6] << 16 | header_[7] << 8) | header_[8]);
   bool calm = true;
   bool ends = (flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (type != NGHTTP2_CONTINUATION) continuations_ = 0;
   switch (type) {
     case NGHTTP2_DATA: {
       if (IsEnded(stream)) return ErrorCode::kStreamClosed;
@@ -64,6 +66,10 @@ ErrorCode FrameInspector::Judge(int64_t now_us) {
     case NGHTTP2_SETTINGS:
       ends = false;
       calm = guard_.Settings(now_us);
+      break;
+    case NGHTTP2_CONTINUATION:
+      ends = false;
+      calm = ++continuations_ <= kMostContinuations && guard_.Control(now_us);
       break;
     default:
       ends = false;

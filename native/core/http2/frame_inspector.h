@@ -32,7 +32,8 @@ class FrameInspector {
   ErrorCode error_ = ErrorCode::kNoError;
   std::array<uint8_t, kHeader> header_{};
   uint32_t header_bytes_ = 0;
-  uint32_t skip_ = 0;  // of the client's preface, or of a payload
+  uint32_t continuations_ = 0;  // in succession
+  uint32_t skip_ = 0;           // of the client's preface, or of a payload
 
   int32_t last_stream_ = 0;                    // that the client has opened
   int32_t skipped_from_ = 0, skipped_to_ = 0;  // what it has last passed over

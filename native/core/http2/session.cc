@@ -13,10 +13,9 @@ namespace {
 
 constexpr uint8_t kAlivePing[8] = {'w', 'e', 'f', 't', ' ', ' ', 'u', 'p'};
 constexpr uint8_t kDrainPing[8] = {'w', 'e', 'f', 't', 'd', 'o', 'w', 'n'};
-constexpr size_t kMaxSentHead = 1 << 20;    // a received one with what edits add
-constexpr uint32_t kAssumedStreams = 100;   // that a server takes, until it has told
-constexpr uint32_t kMaxContinuations = 16;  // of one head
-constexpr uint32_t kWindowsPerGrowth = 2;   // are consumed before one grows
+constexpr size_t kMaxSentHead = 1 << 20;   // a received one with what edits add
+constexpr uint32_t kAssumedStreams = 100;  // that a server takes, until it has told
+constexpr uint32_t kWindowsPerGrowth = 2;  // are consumed before one grows
 
 const nghttp2_option* Options() {
   static const nghttp2_option* const options = [] {
@@ -26,9 +25,10 @@ const nghttp2_option* Options() {
     nghttp2_option_set_no_closed_streams(made, 1);  // as many as may be open, for as long as the connection is
     nghttp2_option_set_max_send_header_block_length(made, kMaxSentHead);
     nghttp2_option_set_peer_max_concurrent_streams(made, kAssumedStreams);
-    nghttp2_option_set_max_continuations(made, kMaxContinuations);
-    // Ours knows which streams were served (flood_guard.h).
     constexpr uint64_t kNever = std::numeric_limits<uint32_t>::max();
+    // It counts readings, of which a frame may take any number; our inspector counts frames.
+    nghttp2_option_set_max_continuations(made, kNever);
+    // Ours knows which streams were served (flood_guard.h).
     nghttp2_option_set_stream_reset_rate_limit(made, kNever, kNever);
     return made;
   }();

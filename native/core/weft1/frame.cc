@@ -38,14 +38,18 @@ void WriteOpen(std::byte* to, const OpenRequest& request) {
   memcpy(to + 16, request.destination.address.bytes, 16);
   WriteU16(to + 32, request.client.port);
   WriteU16(to + 34, request.destination.port);
+  to[36] = static_cast<std::byte>(request.protocol);
 }
 
-OpenRequest ReadOpen(const std::byte* from) {
+std::optional<OpenRequest> ReadOpen(const std::byte* from) {
+  const auto protocol = static_cast<Protocol>(from[36]);
+  if (protocol > Protocol::kHttp2) return std::nullopt;
   OpenRequest request{};
   memcpy(request.client.address.bytes, from, 16);
   memcpy(request.destination.address.bytes, from + 16, 16);
   request.client.port = ReadU16(from + 32);
   request.destination.port = ReadU16(from + 34);
+  request.protocol = protocol;
   return request;
 }
 

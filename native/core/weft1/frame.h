@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "../address.h"
@@ -29,7 +30,8 @@ enum class FrameType : uint8_t {
 };
 
 constexpr uint32_t kHelloBytes = 8;  // version u16, zero u16, streams that the sender takes at once u32
-constexpr uint32_t kOpenBytes = 36;  // client address 16, destination address 16, client port u16, destination port u16
+// Client address 16, destination address 16, client port u16, destination port u16, Protocol u8.
+constexpr uint32_t kOpenBytes = 37;
 constexpr uint32_t kCreditBytes = 4;  // bytes u32
 constexpr uint32_t kResetBytes = 4;   // ErrorCode u32
 constexpr uint32_t kPingBytes = 8;    // opaque
@@ -49,6 +51,14 @@ enum class ErrorCode : uint32_t {
   kFlood = 8,           // control frames without end, or answers that are not read
 };
 
+// What a stream carries, as its opener claims.
+enum class Protocol : uint8_t {
+  kUndetermined = 0,  // the first bytes tell
+  kOpaque = 1,        // nobody shall look at them
+  kHttp1 = 2,
+  kHttp2 = 3,
+};
+
 struct Header {
   uint32_t length;
   FrameType type;
@@ -58,12 +68,14 @@ struct Header {
 struct OpenRequest {
   Endpoint client;
   Endpoint destination;
+  Protocol protocol;
 };
 
 void WriteHeader(std::byte* to, const Header& header);
 Header ReadHeader(const std::byte* from);
 void WriteOpen(std::byte* to, const OpenRequest& request);
-OpenRequest ReadOpen(const std::byte* from);
+// Nothing: of a protocol that there is not.
+std::optional<OpenRequest> ReadOpen(const std::byte* from);
 void WriteU32(std::byte* to, uint32_t value);
 uint32_t ReadU32(const std::byte* from);
 

@@ -280,6 +280,8 @@ ErrorCode Session::HandleHello() {
 
 ErrorCode Session::HandleOpen(uint32_t id) {
   if (role_ != Role::kServer || id <= last_stream_) return ErrorCode::kProtocol;
+  const auto request = ReadOpen(partial_);
+  if (!request) return ErrorCode::kProtocol;
   last_stream_ = id;
   // The client cannot know how many there are: a stream counts here until its last bytes have been consumed.
   const bool too_many = streams_.size() >= std::max(limits_.max_streams, kPeerStreamsBeforeHello);
@@ -289,10 +291,9 @@ ErrorCode Session::HandleOpen(uint32_t id) {
     WriteU32(Put(FrameType::kReset, id, kResetBytes), static_cast<uint32_t>(code));
     return ErrorCode::kNone;
   }
-  const OpenRequest request = ReadOpen(partial_);
   windows_ += kInitialWindow;
   Stream& stream = *streams_.emplace(id, std::unique_ptr<Stream>(new Stream(id))).first->second;
-  events_.OnOpen(stream, request);
+  events_.OnOpen(stream, *request);
   return ErrorCode::kNone;
 }
 

@@ -14,3 +14,13 @@ export function carriageOf(declared: Protocol, detected: number): Carriage {
   // Of HTTP/1 it is known that the client will speak first, however late.
   return declared === 'http1' && detected === detections.timeout ? 'http' : 'bytes';
 }
+
+/**
+ * How a stream is carried of which nobody has looked at a byte here. Its peer is believed but for one thing: what is declared to be HTTP
+ * does not become bytes, in which requests would pass undecided.
+ */
+export function carriageOfClaim(declared: Protocol, claimed: number): Carriage {
+  const carriage = carriageOf(declared, claimed);
+  const isHttp = declared === 'http1' || declared === 'http2';
+  return carriage === 'bytes' && isHttp && claimed === detections.plaintext ? 'detect' : carriage;
+}
