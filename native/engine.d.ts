@@ -125,13 +125,13 @@ export interface RequestRecordLayout {
   readonly credentials: 80;
   readonly expectedName: 84;
   readonly workload: 88;
-  /** 0 the client's, 11, 20 */
+  /** 0 the client's, 11, 20. What asks in HTTP/1.1 to leave HTTP stays in it. */
   readonly upstreamProtocol: 92;
   /** Action 3: how long it is held. */
   readonly connectTimeoutMs: 96;
   /** Until the head of the response. 0: none; so the next two. */
   readonly responseTimeoutMs: 100;
-  /** Of the whole exchange. */
+  /** Of the whole exchange. Of gRPC, `grpc-timeout` counts where it is shorter. */
   readonly requestTimeoutMs: 104;
   /** While no byte moves in either direction. */
   readonly idleTimeoutMs: 108;
@@ -146,7 +146,10 @@ export interface RequestRecordLayout {
   readonly newUpstreamContext: 128;
   /** Shown by onFailure and onResponse: index into RequestEnding. */
   readonly ending: 144;
-  /** Of the ending: an errno, index into TlsFailure, or what a message is refused for (native/core/http1/error.h). */
+  /**
+   * Of the ending: an errno, index into TlsFailure, or what a message is refused for (native/core/http1/error.h); of HTTP/2, what a side
+   * has reset a stream with.
+   */
   readonly detail: 148;
   /** 0: no head of a response has come. */
   readonly status: 152;

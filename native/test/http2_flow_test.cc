@@ -97,8 +97,10 @@ TEST("http2: a slow app holds up the client's body") {
   app.events.on_end = [&](Stream& asked) { app.session.Respond(asked, Response(200)); };
   RunUntil(
       [&] {
-        at += client.session.Write(*stream, Bytes(std::string_view(body).substr(at)));
-        if (at == body.size()) client.session.Finish(*stream);
+        if (at < body.size()) {
+          at += client.session.Write(*stream, Bytes(std::string_view(body).substr(at)));
+          if (at == body.size()) client.session.Finish(*stream);
+        }
         return client.events.log.find("1 end") != std::string::npos;
       },
       client, app);

@@ -46,10 +46,11 @@ enum class RequestAction : uint32_t {
 
 enum class Ending : uint32_t {
   kComplete = 0,
-  kSynthetic,      // OnRequest answered; after OnFailure the ending is what had failed, and the flag tells
-  kReset,          // a decision was to reset it
-  kClientReset,    // or the client closed before its response was complete
-  kUpstreamReset,  // or the upstream closed before its response was complete
+  kSynthetic,  // OnRequest answered; after OnFailure the ending is what had failed, and the flag tells
+  kReset,      // a decision was to reset it
+  // Or it closed before the response was complete. detail: an errno, or of a stream of HTTP/2 the code (RFC 9113, 7).
+  kClientReset,
+  kUpstreamReset,
   kConnectFailed,  // detail: errno
   kConnectTimeout,
   kTlsFailed,  // detail: tls::Reason
@@ -100,10 +101,10 @@ struct RequestDecision {
   uint32_t credentials;
   uint32_t expected_name;
   uint32_t workload;
-  uint32_t upstream_protocol;    // 0: the client's; 11, 20
+  uint32_t upstream_protocol;    // 0: the client's; 11, 20. What asks in HTTP/1.1 to leave HTTP stays in it
   uint32_t connect_timeout_ms;   // kHold: how long it is held
   uint32_t response_timeout_ms;  // until the head of the response; this and the next two: 0: none
-  uint32_t request_timeout_ms;   // of the whole exchange
+  uint32_t request_timeout_ms;   // of the whole exchange; of gRPC, grpc-timeout counts where it is shorter
   uint32_t idle_timeout_ms;      // while no byte moves in either direction
   uint32_t request_edits;        // number of header edits; 0: none
   uint32_t response_edits;
