@@ -26,7 +26,7 @@ test('outbound: HTTP is decided on by request, what is opaque or anything else g
     ['opaque', 'nothing', 'tunnel'],
     ['detect', 'nothing', 'detect'],
     ['detect', 'http1', 'http'],
-    ['detect', 'http2', 'tunnel'],
+    ['detect', 'http2', 'http'],
     ['detect', 'plaintext', 'tunnel'],
     ['detect', 'tls', 'tunnel'],
     ['detect', 'timeout', 'tunnel'],
@@ -72,8 +72,9 @@ test('inbound: HTTP of clients from outside, of peers and of agents is decided o
   for (const origin of [0, 1, 2]) {
     const connection = { ...inbound, origin };
     assert.equal(decided(t, 'detect', 'nothing', connection), 'detect');
-    assert.equal(decided(t, 'detect', 'http1', connection), 'http');
-    for (const seen of ['http2', 'plaintext', 'timeout'] as const)
+    for (const seen of ['http1', 'http2'] as const)
+      assert.equal(decided(t, 'detect', seen, connection), 'http', `${origin} ${seen}`);
+    for (const seen of ['plaintext', 'timeout'] as const)
       assert.equal(decided(t, 'detect', seen, connection), 'relayToApp', `${origin} ${seen}`);
     assert.equal(decided(t, 'detect', 'nothing', { ...connection, local: ['10.0.0.7', 3306] }), 'relayToApp');
     assert.equal(decided(t, 'detect', 'http1', { ...connection, local: ['10.0.0.7', 3306] }), 'relayToApp');
