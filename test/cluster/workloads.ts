@@ -5,8 +5,7 @@ import type { CommandResult } from '../lab/command.ts';
 import type { Cluster } from './cluster.ts';
 import type { Node } from './node.ts';
 
-// -4: of two questions from one socket, for both kinds of addresses, conntrack may drop one.
-export const curl = ['curl', '-sS', '-4', '--fail', '--max-time', '5'] as const;
+export const curl = ['curl', '-sS', '--fail', '--max-time', '5'] as const;
 
 const aroundMs = 1000;
 
