@@ -106,9 +106,8 @@ test-ts: test-units test-labs
 test-units: build
 	$(NODE) --test --test-concurrency=$(JOBS) --test-timeout=300000 $$(git ls-files '*.test.ts' ':!test/e2e')
 
-# These wait most of the time.
 test-labs: build
-	$(NODE) --test --test-concurrency=2 --test-timeout=300000 $$(git ls-files 'test/e2e/*.test.ts')
+	$(NODE) --test --test-concurrency=1 --test-timeout=300000 $$(git ls-files 'test/e2e/*.test.ts')
 
 kernels: build
 	test/kernels/run
