@@ -26,7 +26,7 @@ test('outbound: HTTP is decided on by request, what is opaque or anything else g
     ['opaque', 'nothing', 'tunnel'],
     ['detect', 'nothing', 'detect'],
     ['detect', 'http1', 'http'],
-    ['detect', 'http2', 'tunnel'],
+    ['detect', 'http2', 'http'],
     ['detect', 'plaintext', 'tunnel'],
     ['detect', 'tls', 'tunnel'],
     ['detect', 'timeout', 'tunnel'],
@@ -73,7 +73,8 @@ test('inbound: HTTP of clients from outside, of peers and of agents is decided o
     const connection = { ...inbound, origin };
     assert.equal(decided(t, 'detect', 'nothing', connection), 'detect');
     assert.equal(decided(t, 'detect', 'http1', connection), 'http');
-    for (const seen of ['http2', 'plaintext', 'timeout'] as const)
+    assert.equal(decided(t, 'detect', 'http2', connection), 'http');
+    for (const seen of ['plaintext', 'timeout'] as const)
       assert.equal(decided(t, 'detect', seen, connection), 'relayToApp', `${origin} ${seen}`);
     assert.equal(decided(t, 'detect', 'nothing', { ...connection, local: ['10.0.0.7', 3306] }), 'relayToApp');
     assert.equal(decided(t, 'detect', 'http1', { ...connection, local: ['10.0.0.7', 3306] }), 'relayToApp');
@@ -88,7 +89,7 @@ test('inbound: a stream is carried as its peer says, and nothing is waited for',
     ['nothing', 'detect', 'relayToApp'],
     ['plaintext', 'relayToApp', 'relayToApp'],
     ['http1', 'http', 'relayToApp'],
-    ['http2', 'relayToApp', 'relayToApp'],
+    ['http2', 'http', 'relayToApp'],
   ] as const;
   for (const [claim, action, opaque] of cases) {
     const claimed = detections[claim];

@@ -29,7 +29,7 @@ test('a peer is believed what a stream carries, but not that HTTP is none, nor t
     nothing: ['detect', 'detect'],
     plaintext: ['bytes', 'detect'],
     http1: ['http', 'http'],
-    http2: ['bytes', 'bytes'],
+    http2: ['http', 'http'],
   };
   for (const claimed of ['nothing', 'plaintext', 'http1', 'http2'] as const) {
     const [undeclared, http] = expected[claimed];
