@@ -133,7 +133,7 @@ TEST("http2: CONNECT is a tunnel in both directions, each of which ends by itsel
   RunUntil([&] { return client.events.log.find("1 end") != std::string::npos; }, client, app);
   client.session.Write(*stream, Bytes("last"));
   client.session.Finish(*stream);
-  RunUntil([&] { return client.session.open_streams() == 0; }, client, app);
+  RunUntil([&] { return client.session.open_streams() + app.session.open_streams() == 0; }, client, app);
   CHECK_EQUAL(app.events.bodies[1], "earlypinglast");
   CHECK_EQUAL(client.events.bodies[1], "pong");
   CheckEnded(http, 0, Ending::kComplete, 200);
