@@ -89,7 +89,11 @@ describe('HTTP/2 and gRPC between meshed pods', () => {
       const url = `http://${podAt(place).ipv4}:8000`;
       const { stdout } = await client.run(['h2load', '-n', '3000', '-c', '2', '-m', '50', `${url}/load`]);
       assert.match(stdout, /3000 total, 3000 started, 3000 done, 3000 succeeded, 0 failed, 0 errored, 0 timeout/);
-      assert.ok((await seen(client, `${url}/`)).requests > 1000);
+      // Of the two workers one has carried at least half; who asks comes by either.
+      const carried = await Promise.all(
+        Array.from({ length: 16 }, async () => (await seen(client, `${url}/`)).requests),
+      );
+      assert.ok(Math.max(...carried) > 1000, carried.join());
     });
 
     test(`gRPC: every kind of call, a large message, a deadline, a cancelled call: ${place}`, async () => {
