@@ -137,8 +137,9 @@ describe('requests and responses of HTTP/1.1 that do not end well', () => {
         const { answer } = await raw(pod(), ports.faulty, how, begun);
         assert.equal(answer, '', 'what was not asked to its end is not answered');
       }
-      const know = async (): Promise<boolean> => (await seen(pod(), '/take')).length === before.length + 2;
-      await waitUntil(know, 10_000, 'the server has seen both ends');
+      // Of the one that ends at once it may hear nothing.
+      const know = async (): Promise<boolean> => (await seen(pod(), '/take')).length > before.length;
+      await waitUntil(know, 10_000, 'the server has seen the end');
       const after = (await seen(pod(), '/take')).slice(before.length);
       assert.ok(!after.includes('whole'), String(after));
       await waitUntil(async () => (await counted('request_total', host)) === 2, 10_000, 'both are counted');
