@@ -124,7 +124,7 @@ suite('NetworkPolicies', () => {
         const requests = [...addresses].flatMap(([server, address]) =>
           ports.map(
             (port) =>
-              `(curl -s -o /dev/null -m ${requestSeconds} http://${address}:${port}/ && ` +
+              `(curl -sf -o /dev/null -m ${requestSeconds} http://${address}:${port}/ && ` +
               `echo "${source.namespace}/${source.name}>${server}:${port}@${source.node}") &`,
           ),
         );
