@@ -1,4 +1,5 @@
 import type { LabPod } from '../lab/pod.ts';
+import { waitUntil } from './helpers.ts';
 
 export interface Answer {
   readonly version: string;
@@ -31,4 +32,10 @@ function answersIn(output: string): Answer[] {
       );
       return { version, status: Number(status), headers, body: rest.join('\r\n\r\n') };
     });
+}
+
+/** The first request, which waits until agents know of the pod. */
+export async function answered(client: LabPod, url: string): Promise<void> {
+  const works = async (): Promise<boolean> => (await curl(client, url))[0]?.status === 200;
+  await waitUntil(works, 15_000, `the first request to ${url}`);
 }

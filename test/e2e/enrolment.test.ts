@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
@@ -198,8 +198,7 @@ describe('enrolment', () => {
   });
 
   function agentDescriptors(): number[] {
-    const pids = readFileSync(join(node.agentCgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
-    return pids.map((pid) => readdirSync(`/proc/${pid}/fd`).length);
+    return node.agentPids().map((pid) => readdirSync(`/proc/${pid}/fd`).length);
   }
 });
 

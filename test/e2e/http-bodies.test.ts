@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import type { LabPod } from '../lab/pod.ts';
-import { curl } from './curl.ts';
+import { answered, curl } from './curl.ts';
 import { listening, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
@@ -35,13 +34,10 @@ describe('large and slow bodies of HTTP/1.1', () => {
 
   before(async () => {
     mesh = await LabMesh.up();
-    client = await mesh.addMeshed('a', 'client', 'client');
-    neighbour = await mesh.addMeshed('a', 'neighbour', 'neighbour');
-    server = await mesh.addMeshed('b', 'server', 'server');
+    ({ client, neighbour, server } = await mesh.addClientAndServers());
     for (const pod of [neighbour, server]) {
       await listening(pod, [process.execPath, `${tools}http-bodies.ts`, String(port)]);
-      const works = async (): Promise<boolean> => (await curl(client, `${urlOf(pod)}/digest`))[0]?.status === 200;
-      await waitUntil(works, 15_000, `the first request to ${pod.spec.name}`);
+      await answered(client, `${urlOf(pod)}/digest`);
     }
   });
 
@@ -55,10 +51,12 @@ describe('large and slow bodies of HTTP/1.1', () => {
 
   /** Bytes that belong to the node's agent alone. */
   function memoryOf(node: string): number {
-    const pids = readFileSync(join(mesh.lab.node(node).agentCgroup, 'cgroup.procs'), 'utf8')
-      .split('\n')
-      .filter(Boolean);
-    return pids.map(anonymousMemory).reduce((sum, bytes) => sum + bytes, 0);
+    const { lab } = mesh;
+    return lab
+      .node(node)
+      .agentPids()
+      .map(anonymousMemory)
+      .reduce((sum, bytes) => sum + bytes, 0);
   }
 
   /** By how much both agents grow meanwhile, at the most. */
@@ -131,7 +129,7 @@ describe('large and slow bodies of HTTP/1.1', () => {
   }
 });
 
-function anonymousMemory(pid: string): number {
+function anonymousMemory(pid: number): number {
   try {
     return 1024 * Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
   } catch {

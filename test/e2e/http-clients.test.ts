@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 
 import type { LabPod } from '../lab/pod.ts';
 import type { Answer } from './curl.ts';
-import { curl } from './curl.ts';
+import { answered, curl } from './curl.ts';
 import { httpServer, listening, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
@@ -42,14 +42,10 @@ describe('HTTP/1.1 of other people', () => {
     mkdirSync(join(folder, 'www'));
     writeFileSync(join(folder, 'www', 'page'), Buffer.alloc(pageSize, '0123456789'));
     mesh = await LabMesh.up();
-    client = await mesh.addMeshed('a', 'client', 'client');
-    neighbour = await mesh.addMeshed('a', 'neighbour', 'neighbour');
-    server = await mesh.addMeshed('b', 'server', 'server');
+    ({ client, neighbour, server } = await mesh.addClientAndServers());
     await Promise.all([neighbour, server].map(serve));
     for (const pod of [neighbour, server]) {
-      const works = async (): Promise<boolean> =>
-        (await curl(client, `http://${pod.ipv4}:${ports.node}/`))[0]?.status === 200;
-      await waitUntil(works, 15_000, `the first request to ${pod.spec.name}`);
+      await answered(client, `http://${pod.ipv4}:${ports.node}/`);
     }
   });
 

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import type { LabPod } from '../lab/pod.ts';
-import { curl } from './curl.ts';
+import { answered, curl } from './curl.ts';
 import { httpServer, listening, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
@@ -62,16 +60,12 @@ describe('requests and responses of HTTP/1.1 that do not end well', () => {
 
   before(async () => {
     mesh = await LabMesh.up();
-    client = await mesh.addMeshed('a', 'client', 'client');
-    neighbour = await mesh.addMeshed('a', 'neighbour', 'neighbour');
-    server = await mesh.addMeshed('b', 'server', 'server');
+    ({ client, neighbour, server } = await mesh.addClientAndServers());
     for (const pod of [neighbour, server]) {
       await faulty(pod, ports.faulty);
       await listening(pod, [process.execPath, `${tools}http-bodies.ts`, String(ports.bodies)]);
       await httpServer(pod, ports.steady);
-      const works = async (): Promise<boolean> =>
-        (await curl(client, `http://${pod.ipv4}:${ports.faulty}/`))[0]?.status === 200;
-      await waitUntil(works, 15_000, `the first request to ${pod.spec.name}`);
+      await answered(client, `http://${pod.ipv4}:${ports.faulty}/`);
     }
   });
 
@@ -103,13 +97,6 @@ describe('requests and responses of HTTP/1.1 that do not end well', () => {
     const wanted = [`${family}{`, 'direction="outbound"', `authority="${authority}"`];
     const lines = stdout.split('\n').filter((line) => wanted.every((part) => line.includes(part)));
     return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
-  }
-
-  function workersOf(node: string): number[] {
-    const pids = readFileSync(join(mesh.lab.node(node).agentCgroup, 'cgroup.procs'), 'utf8')
-      .split('\n')
-      .filter(Boolean);
-    return pids.map(Number).filter((pid) => isWorker(pid));
   }
 
   const places = ['another node', 'the same node'] as const;
@@ -227,7 +214,7 @@ describe('requests and responses of HTTP/1.1 that do not end well', () => {
       const connections = 16;
       let kills = 0;
       const killer = setInterval(() => {
-        const workers = workersOf(node);
+        const workers = mesh.lab.node(node).workerPids();
         const [victim] = workers;
         if (victim === undefined || workers.length < 2) return;
         process.kill(victim, 'SIGKILL');
@@ -243,7 +230,7 @@ describe('requests and responses of HTTP/1.1 that do not end well', () => {
       const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? 0);
       assert.deepEqual([connect, timeout], [0, 0], stdout);
       assert.ok(read + write + bad <= kills * connections * 2, `${kills} kills: ${stdout}`);
-      await waitUntil(() => workersOf(node).length === 2, 15_000, 'two workers again');
+      await waitUntil(() => mesh.lab.node(node).workerPids().length === 2, 15_000, 'two workers again');
       const works = async (): Promise<boolean> => (await curl(client, target))[0]?.status === 200;
       await waitUntil(works, 15_000, 'a request after it');
     });
@@ -266,12 +253,4 @@ function socketErrors(text: string): Partial<Record<string, number>> {
   const [, counts = ''] = /Socket errors: (.*)/.exec(text) ?? [];
   const pairs = [...counts.matchAll(/(\w+) (\d+)/g)].map(([, kind = '', count]) => [kind, Number(count)] as const);
   return Object.fromEntries(pairs);
-}
-
-function isWorker(pid: number): boolean {
-  try {
-    return /weft-worker|worker\/main\.ts/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
-  } catch {
-    return false; // it has ended
-  }
 }

@@ -7,8 +7,8 @@ import { after, before, describe, test } from 'node:test';
 import { formatIdentityName } from '../../mesh/identity-name.ts';
 import type { LabPod } from '../lab/pod.ts';
 import type { Answer } from './curl.ts';
-import { curl } from './curl.ts';
-import { httpServer, waitUntil } from './helpers.ts';
+import { answered, curl } from './curl.ts';
+import { httpServer } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
 const scope = { controlPlaneNamespace: 'weft-system', trustDomain: 'cluster.local' };
@@ -42,14 +42,11 @@ describe('HTTP/1.1 between meshed pods', () => {
   before(async () => {
     writeFileSync(upload, Buffer.alloc(2_000_000, 'z'));
     mesh = await LabMesh.up();
-    client = await mesh.addMeshed('a', 'client', 'client');
-    neighbour = await mesh.addMeshed('a', 'neighbour', 'neighbour');
-    server = await mesh.addMeshed('b', 'server', 'server');
+    ({ client, neighbour, server } = await mesh.addClientAndServers());
     outsider = await mesh.lab.node('c').addPod({ name: 'outsider', namespace: 'plain' });
     for (const pod of [neighbour, server, outsider]) await httpServer(pod, 8000);
     for (const pod of [neighbour, server, outsider]) {
-      const works = async (): Promise<boolean> => (await curl(client, `http://${pod.ipv4}:8000/`))[0]?.status === 200;
-      await waitUntil(works, 15_000, `the first request to ${pod.spec.name}`);
+      await answered(client, `http://${pod.ipv4}:8000/`);
     }
   });
 

@@ -29,9 +29,7 @@ describe('HTTP/2 and gRPC between meshed pods', () => {
   before(async () => {
     writeFileSync(upload, Buffer.alloc(2_000_000, 'z'));
     mesh = await LabMesh.up();
-    client = await mesh.addMeshed('a', 'client', 'client');
-    neighbour = await mesh.addMeshed('a', 'neighbour', 'neighbour');
-    server = await mesh.addMeshed('b', 'server', 'server');
+    ({ client, neighbour, server } = await mesh.addClientAndServers());
     outsider = await mesh.lab.node('c').addPod({ name: 'outsider', namespace: 'plain' });
     for (const pod of [neighbour, server, outsider]) {
       await http2Server(pod, 8000);

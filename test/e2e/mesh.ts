@@ -85,6 +85,14 @@ export class LabMesh {
     return pod;
   }
 
+  /** A client, and servers for it on its own node and on the other one. */
+  async addClientAndServers(): Promise<{ client: LabPod; neighbour: LabPod; server: LabPod }> {
+    const client = await this.addMeshed('a', 'client', 'client');
+    const neighbour = await this.addMeshed('a', 'neighbour', 'neighbour');
+    const server = await this.addMeshed('b', 'server', 'server');
+    return { client, neighbour, server };
+  }
+
   /** What agents say of the connections that went wrong, for a test's message. */
   troubles(): string {
     return [...this.agents]

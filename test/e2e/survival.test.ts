@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { LabAgent } from '../lab/agent.ts';
@@ -45,25 +43,11 @@ describe('survival', () => {
     assert.deepEqual(await lab.down(), []);
   });
 
-  function agentProcesses(): { pid: number; command: string }[] {
-    const pids = readFileSync(join(lab.node('a').agentCgroup, 'cgroup.procs'), 'utf8')
-      .split('\n')
-      .filter(Boolean)
-      .map(Number);
-    return pids.map((pid) => ({ pid, command: readCommand(pid) }));
-  }
-
-  function workers(): number[] {
-    return agentProcesses()
-      .filter(({ command }) => command.includes('weft-worker') || command.includes('worker/main.ts'))
-      .map(({ pid }) => pid);
-  }
-
   test(`a worker is killed again and again under 500 new connections a second for ${soakSeconds} s: only its own open ones break`, async () => {
     let kills = 0;
     const killer = setInterval(() => {
-      const [victim] = workers();
-      if (victim !== undefined && workers().length > 1) {
+      const [victim] = lab.node('a').workerPids();
+      if (victim !== undefined && lab.node('a').workerPids().length > 1) {
         process.kill(victim, 'SIGKILL');
         kills++;
       }
@@ -74,7 +58,7 @@ describe('survival', () => {
     assert.deepEqual(others, {}, 'no connection may be refused or get no answer');
     assert.ok(kills >= 4, `only ${kills} kills`);
     assert.ok(ECONNRESET + EPIPE <= kills * 8, `${ECONNRESET + EPIPE} connections broke in ${kills} kills`);
-    await waitUntil(() => workers().length === 2, 5000, 'two workers again');
+    await waitUntil(() => lab.node('a').workerPids().length === 2, 5000, 'two workers again');
   });
 
   test('the main process is killed: workers go on, a new main takes over without an enrolment by hand', async () => {
@@ -87,7 +71,7 @@ describe('survival', () => {
     agent = await LabAgent.start(lab.node('a'));
     assert.equal(agent.lines.find((line) => line.msg === 'ready')?.['adopted'], 1);
     assert.deepEqual((await churn(outsider, server.ipv4, 9000, 1000, 16, 0)).errors, {});
-    await waitUntil(() => workers().length === 2, 10_000, 'the old workers are gone');
+    await waitUntil(() => lab.node('a').workerPids().length === 2, 10_000, 'the old workers are gone');
   });
 
   test('the whole agent is killed: nothing passes, nothing is refused, and connects that waited succeed', async () => {
@@ -143,14 +127,6 @@ describe('survival', () => {
     assert.deepEqual((await churn(outsider, server.ipv4, 9000, 1000, 16, 0)).errors, {});
     assert.deepEqual((await inbound.finish()).errors, {});
     assert.deepEqual((await outbound.finish()).errors, {});
-    await waitUntil(() => workers().length === 2, 10_000, 'the old workers are gone');
+    await waitUntil(() => lab.node('a').workerPids().length === 2, 10_000, 'the old workers are gone');
   });
 });
-
-function readCommand(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-  } catch {
-    return '';
-  }
-}

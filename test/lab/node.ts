@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { CniNetwork } from './cni-runtime.ts';
@@ -50,6 +50,15 @@ export class LabNode {
 
   get stateDir(): string {
     return join(this.folder, 'state');
+  }
+
+  /** All processes of the agents that run here. */
+  agentPids(): number[] {
+    return readFileSync(join(this.agentCgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+  }
+
+  workerPids(): number[] {
+    return this.agentPids().filter((pid) => /weft-worker|worker\/main\.ts/.test(commandOf(pid)));
   }
 
   up(switchNetns: string): void {
@@ -143,5 +152,14 @@ export class LabNode {
             ]),
       ],
     };
+  }
+}
+
+/** Empty of a process that has ended. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
   }
 }

@@ -6,13 +6,11 @@
 #include "../http2/convert.h"
 #include "exchange.h"
 #include "http2_server_connection.h"
+#include "message_end.h"
 #include "synthetic_response.h"
 
 namespace weft::core::http {
 namespace {
-
-// Beyond this of one stream unsent, whoever sends it is asked to wait.
-constexpr size_t kMostQueued = 64 * 1024;
 
 std::string_view Text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -131,13 +129,7 @@ void Http2ClientStream::WriteBody(std::string_view bytes) {
 }
 
 void Http2ClientStream::WriteEnd(const HeadView& trailers) {
-  if (stream_ == nullptr) return;
-  http2::Head& head = shared_.scratch.http2;
-  const http1::Error error = trailers.http2 != nullptr   ? http2::ForwardTrailers(*trailers.http2, {}, head)
-                             : trailers.http1 != nullptr ? http2::TrailersFromHttp1(*trailers.http1, {}, head)
-                                                         : http1::Error::kEditInvalid;
-  if (trailers.empty() || error != http1::Error::kNone) return connection_.session().Finish(*stream_);
-  connection_.session().FinishWith(*stream_, head);
+  if (stream_ != nullptr) FinishStream(shared_, connection_.session(), *stream_, trailers);
 }
 
 void Http2ClientStream::WriteSynthetic(const ResponseDefinition& response, bool) {

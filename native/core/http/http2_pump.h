@@ -2,6 +2,7 @@
 // loop, of all its streams together, and no more than its byte stream takes.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 #include "../event_loop.h"
@@ -11,6 +12,9 @@
 namespace weft::core::http {
 
 struct Shared;
+
+// Beyond this of one stream unsent, whoever sends it is asked to wait.
+constexpr size_t kMostQueued = 64 * 1024;
 
 class Http2PumpOwner {
  public:

@@ -4,19 +4,12 @@
 #include <memory>
 #include <utility>
 
-#include "../http2/convert.h"
 #include "exchange.h"
 #include "http2_upstream_connection.h"
+#include "message_end.h"
 #include "shared.h"
 
 namespace weft::core::http {
-namespace {
-
-// Beyond this of one stream unsent, whoever sends it is asked to wait.
-constexpr size_t kMostQueued = 64 * 1024;
-
-}  // namespace
-
 void Http2UpstreamStream::Ready() { exchange_->UpstreamReady(); }
 
 void Http2UpstreamStream::NotReady(Ending ending, uint32_t detail) {
@@ -42,12 +35,7 @@ void Http2UpstreamStream::WriteBody(std::string_view bytes) {
 
 void Http2UpstreamStream::WriteEnd(const HeadView& trailers) {
   if (stream_ == nullptr || (exchange_->IsAskingForTunnel() && !exchange_->upgraded())) return;
-  http2::Head& head = connection_.shared().scratch.http2;
-  const http1::Error error = trailers.http2 != nullptr   ? http2::ForwardTrailers(*trailers.http2, {}, head)
-                             : trailers.http1 != nullptr ? http2::TrailersFromHttp1(*trailers.http1, {}, head)
-                                                         : http1::Error::kEditInvalid;
-  if (trailers.empty() || error != http1::Error::kNone) return connection_.session().Finish(*stream_);
-  connection_.session().FinishWith(*stream_, head);
+  FinishStream(connection_.shared(), connection_.session(), *stream_, trailers);
 }
 
 bool Http2UpstreamStream::blocked() const { return stream_ != nullptr && stream_->queued() >= kMostQueued; }

@@ -1,6 +1,7 @@
 // What a client of HTTP/1 is answered.
 #include "../http2/convert.h"
 #include "exchange.h"
+#include "message_end.h"
 #include "server_connection.h"
 #include "synthetic_response.h"
 
@@ -39,16 +40,7 @@ void ServerConnection::WriteEnd(const HeadView& trailers) {
     Flush();
     return stream_->Finish();
   }
-  if (!chunked_) return;
-  const http1::Head* written = trailers.http1;
-  Scratch& scratch = shared_.scratch;
-  if (trailers.http2 != nullptr &&
-      http2::TrailersToHttp1(*trailers.http2, scratch.text, scratch.http1) == http1::Error::kNone) {
-    written = &scratch.http1;
-  }
-  shared_.written_end.clear();
-  http1::WriteLastChunk(written, {}, shared_.written_end);
-  shared_.to_clients.Add(*stream_, shared_.written_end);
+  if (chunked_) shared_.to_clients.Add(*stream_, LastChunk(shared_, trailers));
 }
 
 void ServerConnection::WriteSynthetic(const ResponseDefinition& response, bool unread) {

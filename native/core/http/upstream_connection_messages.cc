@@ -1,6 +1,6 @@
 // A request as HTTP/1 writes it, and its response.
-#include "../http2/convert.h"
 #include "exchange.h"
+#include "message_end.h"
 #include "shared.h"
 #include "upstream_connection.h"
 
@@ -20,16 +20,7 @@ void UpstreamConnection::WriteEnd(const HeadView& trailers) {
     Flush();
     return stream_->Finish();
   }
-  if (!chunked_) return;
-  const http1::Head* written = trailers.http1;
-  Scratch& scratch = shared_.scratch;
-  if (trailers.http2 != nullptr &&
-      http2::TrailersToHttp1(*trailers.http2, scratch.text, scratch.http1) == http1::Error::kNone) {
-    written = &scratch.http1;
-  }
-  shared_.written_end.clear();
-  http1::WriteLastChunk(written, {}, shared_.written_end);
-  shared_.to_upstreams.Add(*stream_, shared_.written_end);
+  if (chunked_) shared_.to_upstreams.Add(*stream_, LastChunk(shared_, trailers));
 }
 
 void UpstreamConnection::Flush() {

@@ -10,7 +10,8 @@
 namespace weft::core::http {
 namespace {
 
-// New policies of the network, and credentials, reach who is connected already by then.
+// By then new policies of the network, and credentials, count for who is connected already, too: the next connection
+// goes by a tunnel that is as young as its own bound says.
 constexpr int64_t kMaxAgeUs = 60'000'000;
 
 }  // namespace

@@ -6,6 +6,7 @@ import type { Protection } from '../connection-metrics.ts';
 import type { Destination, Destinations, Key } from '../destinations.ts';
 import type { WorkerPod, WorkerPods } from '../pods.ts';
 import { classify } from './classification.ts';
+import type { Counted, CountedConnection } from './counted-connection.ts';
 import type { HttpMetrics, RequestFacts } from './metrics-sink.ts';
 import type { RequestContext } from './request-context.ts';
 import { errorOf } from './request-errors.ts';
@@ -45,24 +46,6 @@ class PodRequests {
   constructor(name: string) {
     this.name = name;
   }
-}
-
-/** The request of one direction and one pod that is told of. */
-interface Counted {
-  readonly requests: RequestSeries;
-  readonly route: RouteSeries;
-}
-
-/** Requests of one connection are mostly counted in the same places, which are looked for once as long as nothing of this changes. */
-export interface CountedConnection extends Counted {
-  readonly authority: number;
-  readonly upstream: Upstream | undefined;
-  readonly destination: Destination | undefined;
-  readonly podName: string;
-  /** Requests between pods of a node pass one worker once, but both pods are told of. */
-  readonly server: WorkerPod | undefined;
-  readonly serverName: string | undefined;
-  readonly received: Counted | undefined;
 }
 
 /** Golden metrics, in memory that main reads. */

@@ -4,7 +4,7 @@ import { keyOf } from '../destinations.ts';
 import type { Connection } from '../decide.ts';
 import type { Direction } from '../messages.ts';
 import type { WorkerPod } from '../pods.ts';
-import type { CountedConnection } from './http-metrics.ts';
+import type { CountedConnection } from './counted-connection.ts';
 import type { NamedEdits } from './mesh-headers.ts';
 
 /** A client's connection that carries HTTP. */
