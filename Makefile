@@ -115,7 +115,8 @@ kernels: build
 demo: build
 	$(NODE) test/lab/demo.ts
 
-bench: build
+# The bench of a cluster wants what `make cluster` does.
+bench: build $(if $(filter cluster,$(or $(ONLY),cluster)),setup-cluster)
 	@$(NODE) test/bench/main.ts
 
 setup-cluster: setup build/.packages-cluster

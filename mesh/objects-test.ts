@@ -14,6 +14,7 @@ export function testPod(uid: string, fields: Partial<SourcePod> = {}): SourcePod
     annotations: {},
     nodeName: 'n1',
     serviceAccount: 'default',
+    owner: undefined,
     hostNetwork: false,
     phase: 'Running',
     containers: [],

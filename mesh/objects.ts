@@ -1,5 +1,6 @@
 /** What the mesh reads of Kubernetes objects, wherever they come from. */
 import type { NamespaceFacts, PodFacts } from './enrolment.ts';
+import type { Owner } from './owner.ts';
 
 export type SourceNamespace = NamespaceFacts;
 
@@ -9,6 +10,8 @@ export interface SourcePod extends Omit<PodFacts, 'containers'> {
   /** Empty while it is not scheduled. */
   readonly nodeName: string;
   readonly serviceAccount: string;
+  /** Undefined where nobody keeps it, or nobody whom metrics know. */
+  readonly owner: Owner | undefined;
   readonly containers: readonly { readonly name: string; readonly ports: readonly number[] }[];
   /** podIPs as text; empty until there are any. */
   readonly addresses: readonly string[];

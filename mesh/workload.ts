@@ -1,6 +1,8 @@
 import { judgeEnrolment } from './enrolment.ts';
 import type { SourceNamespace, SourcePod } from './objects.ts';
 import { defaultOpaquePorts, parseOpaquePorts } from './opaque-ports.ts';
+import type { Owner } from './owner.ts';
+import { sameOwner, templateHashLabel } from './owner.ts';
 import type { Annotations, PortRange } from './skips.ts';
 import { AnnotationError, parseSkips } from './skips.ts';
 
@@ -11,6 +13,9 @@ export interface WorkloadFacts {
   readonly name: string;
   readonly node: string;
   readonly serviceAccount: string;
+  readonly owner: Owner | undefined;
+  /** Of the Deployment's template that it was made from; empty for other pods. */
+  readonly templateHash: string;
   /** The name in its certificate. */
   readonly identity: string;
   /** It is to be in the mesh. */
@@ -67,6 +72,8 @@ export function compileWorkload(
     name: pod.name,
     node: pod.nodeName,
     serviceAccount: pod.serviceAccount,
+    owner: pod.owner,
+    templateHash: pod.labels[templateHashLabel] ?? '',
     identity: rules.identityOf(pod),
     wanted: verdict.meshed,
     meshed,
@@ -118,6 +125,8 @@ export function sameFacts(a: WorkloadFacts | undefined, b: WorkloadFacts | undef
     a.name === b.name &&
     a.node === b.node &&
     a.serviceAccount === b.serviceAccount &&
+    sameOwner(a.owner, b.owner) &&
+    a.templateHash === b.templateHash &&
     a.identity === b.identity &&
     a.wanted === b.wanted &&
     a.meshed === b.meshed &&

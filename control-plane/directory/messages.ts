@@ -18,6 +18,7 @@ import type { VersionedDelta } from './versioned-map.ts';
 
 export function workloadMessage(workload: WorkloadFacts): MessageInitShape<typeof WorkloadSchema> {
   const { uid, namespace, name, node, serviceAccount, identity, wanted, meshed, opaquePorts, skippedPorts } = workload;
+  const { owner, templateHash } = workload;
   return {
     uid,
     namespace,
@@ -29,6 +30,8 @@ export function workloadMessage(workload: WorkloadFacts): MessageInitShape<typeo
     ...(meshed === undefined ? {} : { meshed }),
     opaquePorts: portRanges(opaquePorts),
     skippedPorts: portRanges(skippedPorts),
+    ...(owner !== undefined && { ownerKind: owner.kind, ownerName: owner.name }),
+    templateHash,
   };
 }
 

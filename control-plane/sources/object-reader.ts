@@ -8,6 +8,7 @@ import type {
   SourceService,
   SourceServiceAccount,
 } from '../../mesh/objects.ts';
+import { ownerOf } from '../../mesh/owner.ts';
 import type { Fields } from './fields.ts';
 import { address, fields, FieldError, flag, items, list, port, text, texts, time } from './fields.ts';
 
@@ -63,11 +64,13 @@ function readPod(object: Fields): SourcePod {
   const metadata = fields(object['metadata'], 'metadata');
   const spec = fields(object['spec'] ?? {}, 'spec');
   const status = fields(object['status'] ?? {}, 'status');
+  const labels = texts(metadata['labels'], 'metadata.labels');
   return {
     uid: text(metadata['uid'], 'metadata.uid'),
     ...readNames(metadata),
-    labels: texts(metadata['labels'], 'metadata.labels'),
+    labels,
     annotations: texts(metadata['annotations'], 'metadata.annotations'),
+    owner: ownerOf(readController(metadata), labels),
     nodeName: text(spec['nodeName'] ?? '', 'spec.nodeName'),
     serviceAccount: text(spec['serviceAccountName'] ?? 'default', 'spec.serviceAccountName'),
     hostNetwork: flag(spec['hostNetwork'] ?? false, 'spec.hostNetwork'),
@@ -85,6 +88,14 @@ function readPod(object: Fields): SourcePod {
     createdAt: time(metadata['creationTimestamp'], 'metadata.creationTimestamp'),
     deleting: time(metadata['deletionTimestamp'], 'metadata.deletionTimestamp') !== 0,
   };
+}
+
+function readController(metadata: Fields): { kind: string; name: string } | undefined {
+  const references = items(metadata['ownerReferences'], 'metadata.ownerReferences');
+  const controller = references.find(({ item, place }) => flag(item['controller'] ?? false, `${place}.controller`));
+  if (controller === undefined) return undefined;
+  const { item, place } = controller;
+  return { kind: text(item['kind'], `${place}.kind`), name: text(item['name'], `${place}.name`) };
 }
 
 function readPodAddresses(status: Fields): string[] {

@@ -18,6 +18,8 @@ import { MeshLink } from './mesh-link.ts';
 const folder = mkdtempSync(join(tmpdir(), 'weft-mesh-link-'));
 after(() => rmSync(folder, { recursive: true }));
 
+const made = { owner: { kind: 'deployment', name: 'shop' }, templateHash: '5d69b8d9c8' } as const;
+
 function workload(name: string, changed: Partial<WorkloadFacts> = {}): WorkloadFacts {
   return {
     uid: `uid-${name}`,
@@ -25,6 +27,7 @@ function workload(name: string, changed: Partial<WorkloadFacts> = {}): WorkloadF
     name,
     node: 'n2',
     serviceAccount: name,
+    ...made,
     identity: `${name}.shop.mesh`,
     wanted: true,
     meshed: true,
@@ -129,7 +132,7 @@ class TestLink {
 }
 
 function namesOf(name: string): EndpointNames {
-  return { namespace: 'shop', pod: name, serviceAccount: name, zone: '' };
+  return { namespace: 'shop', pod: name, serviceAccount: name, ...made, zone: '' };
 }
 
 const peer = {
@@ -322,6 +325,7 @@ test('a pod that joins is reported, described, announced, and reached another wa
     pod: 4,
     namespace: 'shop',
     name: 'web',
+    owner: made.owner,
     identity: 'web.shop.mesh',
     opaquePorts: [[3306, 3306]],
     skippedPorts: [],

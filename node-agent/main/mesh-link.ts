@@ -59,6 +59,7 @@ export class MeshLink {
       pod: pod.id,
       namespace: pod.namespace,
       name: pod.name,
+      owner: workload?.owner,
       identity: workload?.identity ?? '',
       opaquePorts: workload?.opaquePorts ?? [],
       skippedPorts: pod.skips.inboundPorts,
@@ -189,12 +190,12 @@ export class MeshLink {
 
   #endpoint(address: string, port: number, workload: WorkloadFacts | undefined, zone = ''): EndpointMessage {
     if (workload === undefined) return { address, port, meshed: false, identity: '', uid: '', localPod: 0 };
-    const { identity, uid, namespace, name, serviceAccount } = workload;
+    const { identity, uid, namespace, name, serviceAccount, owner, templateHash } = workload;
     const isOurs = workload.node === this.#with.nodeName;
     const local = isOurs ? this.#with.pods.get(uid) : undefined;
     // Of our own pods we know best, and workers know what they skip.
     const meshed = isOurs ? this.#isCaptured(local) : isMeshed(workload, port);
-    const names = { namespace, pod: name, serviceAccount, zone };
+    const names = { namespace, pod: name, serviceAccount, owner, templateHash, zone };
     return { address, port, meshed, identity, uid, localPod: local?.id ?? 0, names };
   }
 

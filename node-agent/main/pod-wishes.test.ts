@@ -14,6 +14,8 @@ function workload(uid: string, fields: Partial<OwnWorkload> = {}): OwnWorkload {
     name: uid,
     node: 'n1',
     serviceAccount: 'default',
+    owner: undefined,
+    templateHash: '',
     identity: '',
     wanted: true,
     meshed: undefined,

@@ -18,8 +18,10 @@ const text = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'ut
 const groups: Readonly<Record<string, readonly string[]>> = (() => {
   const target = ['target_addr', 'target_ip', 'target_port'];
   const rest = ['tls', 'no_tls_reason', 'client_id', 'server_id'];
-  const dst = ['dst_namespace', 'dst_pod', 'dst_service', 'dst_serviceaccount', 'dst_zone'];
-  const pod = ['namespace', 'pod'];
+  const owners = ['deployment', 'replicaset', 'replicationcontroller', 'statefulset', 'daemonset', 'job'];
+  const dst = ['dst_namespace', 'dst_pod', 'dst_pod_template_hash', ...owners.map((kind) => `dst_${kind}`)];
+  dst.push('dst_service', 'dst_serviceaccount', 'dst_zone');
+  const pod = ['namespace', 'pod', ...owners];
   const reference = (role: string): string[] =>
     ['group', 'kind', 'namespace', 'name', 'port', 'section_name'].map((part) => `${role}_${part}`);
   const route = [...pod, ...reference('parent'), 'route_group', 'route_kind', 'route_namespace', 'route_name'];
@@ -33,6 +35,7 @@ const groups: Readonly<Record<string, readonly string[]>> = (() => {
     'route_name',
   ];
   return {
+    POD: pod,
     TARGET: target,
     TRANSPORT: ['direction', ...pod, 'peer', ...target, ...rest, ...dst],
     REQUEST: ['direction', ...pod, 'authority', ...target, ...rest, ...dst],

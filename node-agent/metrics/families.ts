@@ -1,3 +1,5 @@
+import { ownerKinds } from '../../mesh/owner.ts';
+
 /**
  * Counted by workers. Names and labels are Linkerd's where Linkerd has them, with `namespace` and `pod` of the meshed pod, which
  * Linkerd's users get from the scrape; those of its own begin with weft_. docs/metrics.md tells what each means.
@@ -12,20 +14,23 @@ export interface Family {
   readonly scale?: number;
 }
 
-const pod = ['direction', 'namespace', 'pod'] as const;
+const pod = ['namespace', 'pod', ...ownerKinds] as const;
 const target = ['target_addr', 'target_ip', 'target_port'] as const;
 const security = ['tls', 'no_tls_reason', 'client_id', 'server_id'] as const;
-const endpoint = ['dst_namespace', 'dst_pod', 'dst_service', 'dst_serviceaccount', 'dst_zone'] as const;
-const transport = [...pod, 'peer', ...target, ...security, ...endpoint] as const;
-const request = [...pod, 'authority', ...target, ...security, ...endpoint] as const;
+const endpoint = [
+  ...['dst_namespace', 'dst_pod', 'dst_pod_template_hash', ...ownerKinds.map((kind) => `dst_${kind}`)],
+  ...['dst_service', 'dst_serviceaccount', 'dst_zone'],
+] as const;
+const transport = ['direction', ...pod, 'peer', ...target, ...security, ...endpoint] as const;
+const request = ['direction', ...pod, 'authority', ...target, ...security, ...endpoint] as const;
 
 const inboundRoute = [
-  ...['namespace', 'pod'],
+  ...pod,
   ...['parent_group', 'parent_kind', 'parent_name', 'parent_port'],
   ...['route_group', 'route_kind', 'route_name'],
 ] as const;
 const route = [
-  ...['namespace', 'pod'],
+  ...pod,
   ...['parent_group', 'parent_kind', 'parent_namespace', 'parent_name', 'parent_port', 'parent_section_name'],
   ...['route_group', 'route_kind', 'route_namespace', 'route_name'],
 ] as const;
@@ -55,8 +60,8 @@ export const families = {
   tcp_close_total: counter([...transport, 'errno'], 'Connections that have ended.'),
   tcp_read_bytes_total: counter(transport, 'Bytes read from the client.'),
   tcp_write_bytes_total: counter(transport, 'Bytes written to the client.'),
-  inbound_tcp_errors_total: counter(['namespace', 'pod', ...target, 'error'], 'Connections to pods that failed.'),
-  outbound_tcp_errors_total: counter(['namespace', 'pod', ...target, 'error'], 'Connections of pods that failed.'),
+  inbound_tcp_errors_total: counter([...pod, ...target, 'error'], 'Connections to pods that failed.'),
+  outbound_tcp_errors_total: counter([...pod, ...target, 'error'], 'Connections of pods that failed.'),
 
   request_total: counter(request, 'Requests.'),
   response_total: counter(
@@ -70,8 +75,8 @@ export const families = {
     bounds: latencyBounds,
     scale: perMillisecond,
   },
-  inbound_http_errors_total: counter(['namespace', 'pod', ...target, 'error'], 'Requests to pods that failed here.'),
-  outbound_http_errors_total: counter(['namespace', 'pod', ...target, 'error'], 'Requests of pods that failed here.'),
+  inbound_http_errors_total: counter([...pod, ...target, 'error'], 'Requests to pods that failed here.'),
+  outbound_http_errors_total: counter([...pod, ...target, 'error'], 'Requests of pods that failed here.'),
 
   inbound_http_requests_total: counter(inboundRoute, 'Requests to pods.'),
   inbound_grpc_requests_total: counter(inboundRoute, 'gRPC requests to pods.'),
@@ -117,8 +122,8 @@ export const families = {
     'gRPC responses of a backend.',
   ),
 
-  weft_connections_refused_total: counter([...pod, 'reason'], 'Connections that were refused, by reason.'),
-  weft_tls_failures_total: counter([...pod, 'reason'], 'Connections that ended as TLS failed, by reason.'),
+  weft_connections_refused_total: counter(['direction', ...pod, 'reason'], 'Connections that were refused, by reason.'),
+  weft_tls_failures_total: counter(['direction', ...pod, 'reason'], 'Connections that ended as TLS failed, by reason.'),
   weft_metrics_overflow_total: counter(
     ['series'],
     'Counts that found no series of their own, as there are too many, by what they were folded into.',

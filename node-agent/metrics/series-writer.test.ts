@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { families } from './families.ts';
 import { MergedFamilies } from './merged-series.ts';
 import { SeriesMemory, seriesMemoryBytes, slots, states } from './series-memory.ts';
-import { partOf, seriesSets } from './series-sets.ts';
+import { keyOfLabels, partOf, seriesSet, seriesSets } from './series-sets.ts';
 import type { Series } from './series-writer.ts';
 import { SeriesWriter } from './series-writer.ts';
 import { countsIn, sumIn } from './test-series.ts';
@@ -257,9 +257,9 @@ test('what finds no room is counted together and told, until there is room', asy
 test('a key that fills its place has a series, a longer one has none', () => {
   const memory = newMemory();
   const writer = new SeriesWriter(memory);
-  const set = seriesSets.find(({ name }) => name === 'refused');
-  const rest = 'inbound\x1fshop\x1f\x1fguard'.length;
-  const longest = 'x'.repeat((set?.maximumKeyBytes ?? 0) - rest);
+  const set = seriesSet('refused');
+  const rest = keyOfLabels(set, { direction: 'inbound', namespace: 'shop', reason: 'guard' }).length;
+  const longest = 'x'.repeat(set.maximumKeyBytes - rest);
   writer.add(refused(writer, longest), 0, 1);
   writer.add(refused(writer, `${longest}x`), 0, 2);
   assert.equal(sumIn(memory, 'weft_connections_refused_total', { pod: longest }), 1);

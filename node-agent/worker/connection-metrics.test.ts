@@ -83,10 +83,18 @@ test('a connection is counted when it opens and when it ends, at both of its sid
 
 test('out of a pod it tells where it goes', () => {
   const counted = new Counted();
-  const names = { namespace: 'data', pod: 'db-0', serviceAccount: 'db', zone: 'z1' };
+  const owner = { kind: 'statefulset', name: 'db' } as const;
+  const names = { namespace: 'data', pod: 'db-0', serviceAccount: 'db', owner, templateHash: '', zone: 'z1' };
   const service = { namespace: 'data', name: 'db' };
   counted.metrics.opened(1, 'outbound', pod, 'mutualTls', 7, { ...target, names, service });
-  const told = { dst_namespace: 'data', dst_pod: 'db-0', dst_service: 'db', dst_serviceaccount: 'db', dst_zone: 'z1' };
+  const told = {
+    dst_namespace: 'data',
+    dst_pod: 'db-0',
+    dst_service: 'db',
+    dst_serviceaccount: 'db',
+    dst_zone: 'z1',
+    dst_statefulset: 'db',
+  };
   assert.equal(sumIn(counted.memory, 'tcp_open_total', { peer: 'dst', server_id: 'name-7', ...told, ...at }), 1);
   assert.equal(sumIn(counted.memory, 'tcp_open_total', { peer: 'src', no_tls_reason: 'loopback', ...at }), 1);
   assert.equal(counted.sum('tcp_open_total'), 2);

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 
+import type { Owner } from '../../mesh/owner.ts';
 import type { Protocol } from '../../mesh/protocol.ts';
 import type { PortRange, Subnet } from '../../mesh/skips.ts';
 import type { CloseReason } from '../../native/engine.d.ts';
@@ -48,6 +49,9 @@ export interface EndpointNames {
   readonly namespace: string;
   readonly pod: string;
   readonly serviceAccount: string;
+  readonly owner: Owner | undefined;
+  /** Of the Deployment's template; empty of other pods. */
+  readonly templateHash: string;
   /** Empty where nobody has said. */
   readonly zone: string;
 }
@@ -68,6 +72,7 @@ export type MessageToWorker =
       readonly pod: number;
       readonly namespace: string;
       readonly name: string;
+      readonly owner: Owner | undefined;
       readonly identity: string;
       readonly opaquePorts: readonly PortRange[];
       /** What is not captured: connections to these ports, and from these clients. */

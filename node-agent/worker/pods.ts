@@ -1,6 +1,7 @@
 import type { Address } from '../../mesh/address.ts';
 import { isIPv4, isInNetwork } from '../../mesh/address.ts';
 import { includesPort, defaultOpaquePorts } from '../../mesh/opaque-ports.ts';
+import type { Owner } from '../../mesh/owner.ts';
 import type { PortRange, Subnet } from '../../mesh/skips.ts';
 
 /** What a worker knows of a pod whose connections it carries. */
@@ -13,6 +14,7 @@ export interface WorkerPod {
   /** For people; empty until main has told them. */
   namespace: string;
   name: string;
+  owner: Owner | undefined;
   /** Empty and 0 until main has told; the number is the engine's for the name. */
   identityName: string;
   identity: number;
@@ -28,7 +30,7 @@ export interface WorkerPod {
 
 export type PodDescription = Pick<
   WorkerPod,
-  'namespace' | 'name' | 'identityName' | 'identity' | 'opaquePorts' | 'skippedPorts' | 'skippedClients'
+  'namespace' | 'name' | 'owner' | 'identityName' | 'identity' | 'opaquePorts' | 'skippedPorts' | 'skippedClients'
 >;
 
 const none = new Uint8Array(16);
@@ -70,6 +72,7 @@ export class WorkerPods {
       listenerPort: 0,
       namespace: '',
       name: '',
+      owner: undefined,
       identityName: '',
       identity: 0,
       opaquePorts: defaultOpaquePorts,

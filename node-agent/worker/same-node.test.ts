@@ -82,6 +82,7 @@ class SetUp {
       pod,
       namespace: 'shop',
       name: `pod-${pod}`,
+      owner: undefined,
       identity: names[pod - 1] ?? '',
       opaquePorts: [],
       skippedPorts: parsePorts('', '4567-4568'),

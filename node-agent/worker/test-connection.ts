@@ -12,6 +12,7 @@ export function testPod(changed: Partial<WorkerPod> = {}): WorkerPod {
     listenerPort: 61000,
     namespace: 'shop',
     name: 'web',
+    owner: undefined,
     identityName: 'web.shop.mesh',
     identity: 1,
     opaquePorts: [[3306, 3306]],

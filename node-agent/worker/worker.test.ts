@@ -66,6 +66,7 @@ function setUp(t: TestContext, changed: Partial<WorkerOptions> = {}): SetUp {
     pod: 1,
     namespace: 'shop',
     name: 'web',
+    owner: undefined,
     identity: 'web.shop',
     opaquePorts: [],
     skippedPorts: [],
@@ -285,8 +286,8 @@ test('what main still tells a worker that is done is nothing to it', { timeout: 
   const { worker, exited } = setUp(t);
   worker.drain(0);
   await exited;
-  const ports = { opaquePorts: [], skippedPorts: [], skippedClients: [] };
-  worker.receive({ type: 'pod', pod: 2, namespace: 'shop', name: 'db', identity: 'db.shop', ...ports });
+  const rest = { owner: undefined, opaquePorts: [], skippedPorts: [], skippedClients: [] };
+  worker.receive({ type: 'pod', pod: 2, namespace: 'shop', name: 'db', identity: 'db.shop', ...rest });
   worker.receive({ ...plainPeer, destination: { kind: 'endpoints', protocol: 'opaque', endpoints: [endpoint()] } });
 });
 

@@ -133,9 +133,9 @@ export class Worker {
     if (this.#closed) return; // what main had sent before it knew
     switch (message.type) {
       case 'pod': {
-        const { pod, namespace, name, identity, opaquePorts, skippedPorts, skippedClients } = message;
+        const { pod, namespace, name, owner, identity, opaquePorts, skippedPorts, skippedClients } = message;
         const number = identity === '' ? 0 : this.#engine.intern(identity);
-        const description = { namespace, name, opaquePorts, skippedPorts, skippedClients };
+        const description = { namespace, name, owner, opaquePorts, skippedPorts, skippedClients };
         this.#pods.describe(pod, { ...description, identityName: identity, identity: number });
         if (number !== 0) this.#ways.podDescribed(pod);
         break;

@@ -22,7 +22,7 @@ interface Kind {
 }
 
 const kinds: Readonly<Record<string, Kind>> = {
-  haproxy: { command: (file) => ['haproxy', '-db', '-f', file], write: haproxy },
+  haproxy: { command: (file) => ['haproxy', '-db', '-f', file], write: haproxyHttp },
   nginx: { command: (file) => ['nginx', '-c', file], write: nginx },
 };
 
@@ -89,7 +89,7 @@ function start(pod: LabPod, kind: string, hop: Hop, certificates: Certificates):
   return pid; // the shell and nsenter before it have become it
 }
 
-function haproxy({ listen, target, tls, isHttp2 }: Hop, { folder, serverName }: Certificates): string {
+export function haproxyHttp({ listen, target, tls, isHttp2 }: Hop, { folder, serverName }: Certificates): string {
   const side = tls === 'accepts' ? 'server' : 'client';
   const options = ` ssl crt ${folder}/${side}.pem ca-file ${folder}/ca.crt verify required ciphersuites ${cipher} ssl-min-ver TLSv1.3`;
   const [plainProtocol, tlsProtocol] = isHttp2 ? [' proto h2', ' alpn h2'] : ['', ''];

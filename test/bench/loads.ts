@@ -1,4 +1,18 @@
+import type { CommandResult } from '../lab/command.ts';
 import type { LabPod } from '../lab/pod.ts';
+
+/** What a load has carried: requests, or gigabytes and gigabits. */
+export interface Load {
+  readonly amount: number;
+  readonly perSecond: number;
+}
+
+interface HttpLoad {
+  readonly address: string;
+  readonly port: number;
+  readonly seconds: number;
+  readonly connections: number;
+}
 
 /** Where ports run out, the search for a free one is all that is measured. */
 export async function makePortsPlenty(pod: LabPod): Promise<void> {
@@ -22,6 +36,46 @@ export async function iperf(
   };
   if (error !== undefined) throw new Error(`iperf3 to ${address}:${port}: ${error}`);
   return { bytes: end.sum_received.bytes, bitsPerSecond: end.sum_received.bits_per_second };
+}
+
+/** iperf3 with -J, in gigabytes and Gbit/s. */
+export function readIperf({ stdout, stderr }: CommandResult): Load {
+  const { error, end } = JSON.parse(stdout === '' ? '{}' : stdout) as {
+    error?: string;
+    end?: { sum_received: { bytes: number; bits_per_second: number } };
+  };
+  if (error !== undefined || end === undefined) throw new Error(`iperf3: ${error ?? stderr}`);
+  return { amount: end.sum_received.bytes / 1e9, perSecond: end.sum_received.bits_per_second / 1e9 };
+}
+
+export function wrkCommand(load: HttpLoad & { readonly headers?: readonly string[] }): string[] {
+  const options = ['-t', '1', '-c', String(load.connections), '-d', `${load.seconds}s`];
+  const headers = (load.headers ?? []).flatMap((header) => ['-H', header]);
+  return ['wrk', ...options, ...headers, urlOf(load)];
+}
+
+export function readWrk({ stdout, stderr }: CommandResult): Load {
+  const amount = Number(/(\d+) requests in/.exec(stdout)?.[1]);
+  const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
+  const faults = /Non-2xx.*|Socket errors.*/.exec(stdout)?.[0];
+  if (!(amount > 0) || faults !== undefined) throw new Error(faults ?? stdout + stderr);
+  return { amount, perSecond };
+}
+
+export function h2loadCommand(load: HttpLoad & { readonly streams: number }): string[] {
+  const options = ['-t', '1', '-c', String(load.connections), '-m', String(load.streams), '-D', String(load.seconds)];
+  return ['h2load', ...options, urlOf(load)];
+}
+
+export function readH2load({ stdout, stderr }: CommandResult): Load {
+  const [, done, succeeded, failed] = /(\d+) done, (\d+) succeeded, (\d+) failed/.exec(stdout) ?? [];
+  const perSecond = Number(/, ([\d.]+) req\/s/.exec(stdout)?.[1]);
+  if (!(Number(succeeded) > 0) || Number(failed) > 0) throw new Error(stdout + stderr);
+  return { amount: Number(done), perSecond };
+}
+
+function urlOf({ address, port }: HttpLoad): string {
+  return `http://${address}:${port}/`;
 }
 
 export function median(values: readonly number[]): number {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 
 /** `make bench [ONLY=name] [JSON=1]`: each bench is a program of its own, so that none inherits what another left warm. */
-const benches = ['relay', 'tls', 'http', 'directory'];
+const benches = ['relay', 'tls', 'http', 'directory', 'cluster'];
 
 const only = process.env['ONLY'];
 if (only !== undefined && !benches.includes(only)) {

@@ -20,6 +20,14 @@ export function anonymousBytes(pids: readonly number[]): number {
   }, 0);
 }
 
+/** Pages of files that the processes have in use, too, and again for each process (proc(5), status). */
+export function residentBytes(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return sum + Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }, 0);
+}
+
 export function processesOf(cgroup: string): number[] {
   return readFileSync(`${cgroup}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number);
 }

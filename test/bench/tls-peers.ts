@@ -34,7 +34,7 @@ type Write = (
 export const cipher = 'TLS_AES_128_GCM_SHA256';
 
 const kinds: Readonly<Record<string, { command: (file: string) => string[]; write: Write }>> = {
-  haproxy: { command: (file) => ['haproxy', '-db', '-f', file], write: haproxy },
+  haproxy: { command: (file) => ['haproxy', '-db', '-f', file], write: haproxyTcp },
   nginx: { command: (file) => ['nginx', '-c', file], write: nginx },
 };
 
@@ -90,7 +90,7 @@ export function makeCertificates(parent: string): Certificates {
   return { folder, serverName };
 }
 
-function haproxy(
+export function haproxyTcp(
   side: 'client' | 'server',
   sides: readonly Side[],
   { folder, serverName }: Certificates,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { parseExposition } from '../../admin/test-exposition.ts';
 import { Cluster } from './cluster.ts';
 import { imageNames } from './images.ts';
 import type { LogLine } from './mesh.ts';
@@ -15,6 +16,7 @@ const name = 'mesh';
 const namespace = 'shop';
 const label = ['label', 'namespace', namespace, '--overwrite'];
 const joinDeadlineMs = 3000;
+const adminPort = 4191;
 
 suite('the mesh on a real cluster', () => {
   let cluster: Cluster;
@@ -77,6 +79,25 @@ suite('the mesh on a real cluster', () => {
     assert.ok(took <= joinDeadlineMs, `${took} ms`);
     assert.equal(await restarts(), 0);
     assert.equal(await isPlaintext(shop, 'web'), false);
+  });
+
+  test('metrics name the Deployments at both ends of a request', async () => {
+    const [client] = await shop.podsOf('client');
+    assert.ok(client);
+    await shop.exec(client, [...curl, 'http://web/']);
+    const { address } = cluster.node(client.spec.nodeName);
+    const exposition = await cluster.run([...curl, `http://${address}:${adminPort}/metrics`]);
+    const { samples } = parseExposition(exposition.stdout, 'text');
+    const counted = samples.filter(({ name: family, labels }) => {
+      return family === 'request_total' && labels['direction'] === 'outbound' && labels['dst_service'] === 'web';
+    });
+    assert.notEqual(counted.length, 0);
+    const hash = /^web-([a-z0-9]+)-/;
+    for (const { labels } of counted) {
+      assert.equal(labels['deployment'], 'client');
+      assert.equal(labels['dst_deployment'], 'web');
+      assert.equal(labels['dst_pod_template_hash'], hash.exec(labels['dst_pod'] ?? '')?.[1]);
+    }
   });
 
   test('a new pod is in the mesh from its first packet on, its init containers included', async () => {

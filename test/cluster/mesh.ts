@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseAllDocuments } from 'yaml';
 
 import { tokenAudience } from '../../control-plane/identity/token-authority.ts';
+import { identitySuffix } from '../../mesh/identity-name.ts';
 import { cgroup2Mount } from '../lab/layout.ts';
 import { processesBelow } from './cgroups.ts';
 import type { Cluster } from './cluster.ts';
@@ -45,12 +46,12 @@ export class ProcessMesh {
     for (const node of this.cluster.nodes) node.chain(plugin.binary, { type: plugin.type });
   }
 
-  async startController(): Promise<void> {
+  /** @param server where it finds the API server */
+  async startController(server = `https://${apiServer.address}:${apiServer.port}`): Promise<void> {
     const { machine, certificates } = this.cluster.controlPlane;
     const token = await this.#token('weft-controller', []);
     mkdirSync(machine.path(home), { recursive: true, mode: 0o700 });
     const authority = readFileSync(certificates.path('ca.crt')).toString('base64');
-    const server = `https://${apiServer.address}:${apiServer.port}`;
     const kubeconfig = {
       apiVersion: 'v1',
       kind: 'Config',
@@ -73,11 +74,11 @@ export class ProcessMesh {
     const bound = ['--bound-object-kind=Pod', `--bound-object-name=${pod}`, `--audience=${tokenAudience}`];
     mkdirSync(machine.path('/run/weft'), { recursive: true });
     writeFileSync(machine.path('/run/weft/token'), await this.#token('weft-agent', bound), { mode: 0o600 });
-    const anchors = readFileSync(this.cluster.controlPlane.machine.path(`${home}/issuer/ca.crt`));
+    const anchors = readFileSync(this.anchorsFile);
     writeFileSync(machine.path('/run/weft/ca.crt'), anchors);
     const cgroup = join(cgroup2Mount(), machine.cgroup);
     const flags = [
-      ['--controller', `https://${apiServer.address}:${port}`],
+      ['--controller', this.controllerUrl],
       ['--controller-ca', '/run/weft/ca.crt'],
       ['--token-file', '/run/weft/token'],
       ['--node-name', node.name],
@@ -104,6 +105,25 @@ export class ProcessMesh {
   /** With no grace, but the workers stay. */
   killAgentMain(node: Node): Promise<void> {
     return killAll(node.machine, isOf('node-agent/main/main.ts'));
+  }
+
+  controllerPids(): number[] {
+    return processesBelow(this.cluster.controlPlane.machine.cgroup).filter(isOf('control-plane/main.ts'));
+  }
+
+  get controllerUrl(): string {
+    return `https://${apiServer.address}:${port}`;
+  }
+
+  /** In the controller's certificate. */
+  get controllerName(): string {
+    const mesh = { controlPlaneNamespace: namespace, trustDomain: 'cluster.local' };
+    return `weft-controller.${namespace}${identitySuffix(mesh)}`;
+  }
+
+  /** Of the controller's certificate; seen from outside of the machines. */
+  get anchorsFile(): string {
+    return this.cluster.controlPlane.machine.path(`${home}/issuer/ca.crt`);
   }
 
   controllerLines(): LogLine[] {

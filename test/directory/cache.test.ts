@@ -16,6 +16,8 @@ const workload = {
   name: 'web',
   node: 'n1',
   serviceAccount: 'default',
+  owner: { kind: 'deployment' as const, name: 'web' },
+  templateHash: '5d69b8d9c8',
   identity: 'default.shop.test',
   wanted: true,
   meshed: true,

@@ -21,6 +21,8 @@ const workload = (uid: string, meshed: boolean | undefined): WorkloadFacts => ({
   name: uid,
   node: 'n1',
   serviceAccount: 'default',
+  owner: undefined,
+  templateHash: '',
   identity: 'default.shop.test',
   wanted: true,
   meshed,

@@ -8,7 +8,7 @@ import type { ApiAccess, ApiCredentials } from './api-access.ts';
 import { ApiSession } from './api-session.ts';
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'POST' | 'PUT';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** With the query. */
   readonly path: string;
   readonly body?: unknown;

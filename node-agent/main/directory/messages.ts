@@ -1,5 +1,7 @@
 /** From the messages of the schema to the model. */
 import type { Destination } from '../../../mesh/destination.ts';
+import type { Owner } from '../../../mesh/owner.ts';
+import { readOwnerKind } from '../../../mesh/owner.ts';
 import type { Endpoint } from '../../../mesh/service.ts';
 import { addressKey } from '../../../mesh/service.ts';
 import type { PortRange } from '../../../mesh/skips.ts';
@@ -59,12 +61,20 @@ function readWorkload(message: messages.Workload): WorkloadFacts {
     name,
     node,
     serviceAccount,
+    owner: readOwner(message),
+    templateHash: message.templateHash,
     identity,
     wanted,
     meshed,
     opaquePorts: readPorts(opaquePorts),
     skippedPorts: readPorts(skippedPorts),
   };
+}
+
+/** Undefined also of a kind that a newer controller knows. */
+function readOwner({ ownerKind, ownerName }: messages.Workload): Owner | undefined {
+  const kind = readOwnerKind(ownerKind);
+  return kind && { kind, name: ownerName };
 }
 
 function readPorts(ranges: readonly messages.PortRange[]): PortRange[] {

@@ -108,7 +108,8 @@ function contextOf(
 }
 
 function upstreamOf(protection: Protection, changed: Partial<Endpoint> = {}): Upstream {
-  const names = { namespace: 'shop', pod: 'db', serviceAccount: 'db', zone: 'z1' };
+  const owner = { kind: 'deployment', name: 'db' } as const;
+  const names = { namespace: 'shop', pod: 'db', serviceAccount: 'db', owner, templateHash: '5d69b', zone: 'z1' };
   const at = { address: parseAddress('10.0.0.8'), port: 8080, meshed: true, identity: 2, workload: 1, localPod: 0 };
   return new Upstream({ ...at, names, ...changed }, protection);
 }
@@ -130,7 +131,7 @@ test('a request to a meshed pod has the labels of both ends', () => {
   const labels = {
     ...{ direction: 'outbound', namespace: 'shop', pod: 'web', authority: 'name-9', target_addr: '10.0.0.8:8080' },
     ...{ tls: 'true', server_id: 'name-2', dst_namespace: 'shop', dst_pod: 'db', dst_service: 'db' },
-    ...{ dst_serviceaccount: 'db', dst_zone: 'z1' },
+    ...{ dst_deployment: 'db', dst_pod_template_hash: '5d69b', dst_serviceaccount: 'db', dst_zone: 'z1' },
   };
   assert.deepEqual(counted.labelsOf('request_total'), labels);
   assert.deepEqual(counted.labelsOf('response_total'), { ...labels, classification: 'success', status_code: '200' });

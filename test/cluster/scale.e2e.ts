@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { cpuSeconds, residentBytes } from '../bench/processes.ts';
+import { Cluster } from './cluster.ts';
+import { apiServer } from './layout.ts';
+import { ProcessMesh } from './mesh.ts';
+import type { Fault } from './scale/world.ts';
+import { WorldProcess } from './scale/world-process.ts';
+import { teardown } from './teardown.ts';
+
+const name = 'scale';
+const namespace = 'crowd';
+const plan = { namespace, nodes: 20, pods: 5000, services: 500 };
+const proxy = { host: apiServer.address, port: 7443 };
+const memoryMegabytes = 300;
+const changes = 200;
+const restMs = 20_000;
+/** For each kind of object a fault may cost a few requests, never one after the other. */
+const requestsPerFault = 60;
+
+suite(`${plan.pods} pods, ${plan.services} Services, ${plan.nodes} agents, on a real API server`, () => {
+  let cluster: Cluster;
+  let mesh: ProcessMesh;
+  let world: WorldProcess | undefined;
+  const folder = mkdtempSync(join(tmpdir(), 'weft-scale-'));
+
+  before(async () => {
+    await teardown(name);
+    cluster = await Cluster.up({ name, nodes: 1 });
+    mesh = new ProcessMesh(cluster);
+    await mesh.up();
+    const { machine, certificates, adminConfig } = cluster.controlPlane;
+    const options = {
+      plan,
+      kubeconfig: adminConfig,
+      pki: certificates.folder,
+      apiServer: `https://${apiServer.address}:${apiServer.port}`,
+      proxy,
+      controller: mesh.controllerUrl,
+      anchors: mesh.anchorsFile,
+      serverName: mesh.controllerName,
+      folder,
+    };
+    world = new WorldProcess(options, (command) => machine.commandOutside(command));
+    await world.call('startProxy');
+    await mesh.killController();
+    await mesh.startController(`https://${proxy.host}:${proxy.port}`);
+    const object = { metadata: { name: namespace, labels: { 'weft.dev/mesh': 'enabled' } } };
+    await cluster.apply([{ apiVersion: 'v1', kind: 'Namespace', ...object }]);
+    await cluster.kubectl(['wait', '--for=create', '-n', namespace, 'serviceaccount/default', '--timeout=60s']);
+    await world.call('createNodes');
+    // It would notice that nobody is behind the nodes.
+    for (const pid of machine.pidsOf('kube-controller-manager')) process.kill(pid, 'SIGKILL');
+  });
+
+  after(async () => {
+    world?.end();
+    await teardown(name);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  function controllerPid(): number {
+    const [pid] = mesh.controllerPids();
+    assert.ok(pid !== undefined);
+    return pid;
+  }
+
+  const figure = (...measured: number[]): string =>
+    measured.map((value) => value.toFixed(value < 10 ? 1 : 0)).join(' / ');
+
+  function assertMemory(t: TestContext): void {
+    const megabytes = residentBytes([controllerPid()]) / 1e6;
+    t.diagnostic(`memory of the controller: ${figure(megabytes)} MB, pages of files included`);
+    assert.ok(megabytes <= memoryMegabytes, `${megabytes} MB`);
+  }
+
+  test('everything is told to every agent, within the memory that is promised', async (t) => {
+    assert.ok(world);
+    const begun = performance.now();
+    await world.call('createPods');
+    await world.call('createServices');
+    t.diagnostic(`the objects were made in ${figure((performance.now() - begun) / 1000)} s`);
+    const took = await world.call('connectAgents');
+    t.diagnostic(`${plan.nodes} agents know all Services ${figure(took)} ms after their start`);
+    assertMemory(t);
+  });
+
+  test('an EndpointSlice that changes reaches all agents', async (t) => {
+    assert.ok(world);
+    const times = (await world.call('changeSlices', changes)).sort((a, b) => a - b);
+    const at = (share: number): number => times[Math.floor(times.length * share)] ?? NaN;
+    assert.equal(times.length, changes);
+    t.diagnostic(
+      `from the write to the last agent, p50 / p90 / p99 / max: ${figure(at(0.5), at(0.9), at(0.99), at(1 - 1e-9))} ms`,
+    );
+  });
+
+  test('nothing happens, and the controller does as little', async (t) => {
+    const pid = controllerPid();
+    const earlier = cpuSeconds([pid]);
+    await delay(restMs);
+    const share = ((cpuSeconds([pid]) - earlier) * 1000) / restMs;
+    t.diagnostic(`CPU of the controller at rest: ${figure(share * 100)} % of a core`);
+    assert.ok(share < 0.2, `${share}`); // a loop that does not end would take all of it
+  });
+
+  const faults: readonly { fault: Fault; lastsMs: number; title: string }[] = [
+    { fault: 'reset', lastsMs: 0, title: 'its connections are reset' },
+    { fault: 'expired', lastsMs: 0, title: 'its watches end, and are told 410' },
+    { fault: 'failing', lastsMs: 10_000, title: 'all that it asks is answered with 500, for 10 s' },
+    { fault: 'silent', lastsMs: 40_000, title: 'not one byte passes, for 40 s' },
+  ];
+  for (const { fault, lastsMs, title } of faults) {
+    test(`the API server through a bad network: ${title}. Nothing is missed, and it is not stormed`, async (t) => {
+      assert.ok(world);
+      const { agreedAfterMs, requests } = await world.call('withFault', fault, lastsMs);
+      const { lists, watches, others } = requests;
+      t.diagnostic(
+        `agents know everything after ${figure(agreedAfterMs)} ms; ${lists} lists, ${watches} watches, ${others} others`,
+      );
+      assert.ok(watches > 0, 'it has not watched anew, so there was no fault');
+      assert.ok(lists + watches + others <= requestsPerFault, JSON.stringify(requests));
+    });
+  }
+
+  test('its memory is what it was', (t) => {
+    assertMemory(t);
+  });
+});
