@@ -21,6 +21,10 @@ const catalogue = {
   'WEFT-E120': 'Mend the object; until then what it said before stays in force.',
   'WEFT-E121':
     "The controller goes on with what it knew. Look at the API server, at the network to it and at the rights of the controller's service account.",
+  'WEFT-E122':
+    "No replica may lead meanwhile: taints of new nodes stay. Everything else goes on. Look at the API server, at the Lease, and at the rights of the controller's service account on it.",
+  'WEFT-E123':
+    "Nothing new is scheduled on the node meanwhile. Look at the rights of the controller's service account (patch nodes), or take the taint off with `kubectl taint node NAME weft.dev/agent-not-ready-`.",
   'WEFT-E130':
     'Weft is chained into the network that the node has: install a CNI plugin, or look whether --cni-conf-dir is the folder that the container runtime reads.',
   'WEFT-E131':
