@@ -95,6 +95,8 @@ interface Surroundings {
   readonly source: Source;
   readonly authenticator: Authenticator;
   readonly registerMetrics?: (registry: AnyRegistry) => void;
+  /** Does what only one of all replicas does; resolves after the signal, once others may. */
+  readonly takePart?: (signal: AbortSignal) => Promise<void>;
   readonly close?: () => Promise<void>;
 }
 
@@ -105,8 +107,12 @@ async function openSurroundings(onProblem: (problem: WeftError) => void): Promis
     // The client library takes 70 MB, so only where it is used.
     const { openCluster } = await import('./cluster.ts');
     const { registerSourceMetrics } = await import('./sources/kubernetes/source-metrics.ts');
-    const cluster = orUsage(() => openCluster({ kubeconfig, onProblem, ...agents }));
-    const registerMetrics = (registry: AnyRegistry): void => registerSourceMetrics(registry, cluster.source.reflectors);
+    const { registerLeadershipMetrics } = await import('./leadership/leadership-metrics.ts');
+    const cluster = orUsage(() => openCluster({ kubeconfig, onProblem, log, ...agents }));
+    const registerMetrics = (registry: AnyRegistry): void => {
+      registerSourceMetrics(registry, cluster.source.reflectors);
+      registerLeadershipMetrics(registry, () => cluster.isLeader);
+    };
     return { ...cluster, registerMetrics };
   }
   if (kubeconfig !== undefined) exitWithUsage('--kubeconfig goes with --kubernetes');
@@ -124,7 +130,7 @@ async function run(): Promise<void> {
     counts.problem(problem.code);
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
-  const { source, authenticator, registerMetrics, close } = await openSurroundings(onProblem);
+  const { source, authenticator, registerMetrics, takePart, close } = await openSurroundings(onProblem);
   const issuer = orExit(
     await IssuerSource.open({
       folder: values.issuer ?? join(values['state-dir'], 'issuer'),
@@ -174,10 +180,12 @@ async function run(): Promise<void> {
   const port = await controller.start(listenAddress.port, listenAddress.host, stop.signal);
   hasStarted = true;
   log.info({ host: listenAddress.host, port }, 'ready');
+  const partTaken = takePart?.(stop.signal);
   const end = (): void => {
     clearInterval(renewal);
     stop.abort();
-    void Promise.all([controller.close(), issuer.close(), admin.close(), close?.()]).then(() => process.exit());
+    const surroundings = Promise.resolve(partTaken).then(close);
+    void Promise.all([controller.close(), issuer.close(), admin.close(), surroundings]).then(() => process.exit());
   };
   process.once('SIGTERM', end);
   process.once('SIGINT', end);
