@@ -2,9 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
 import type { WeftError } from '../mesh/errors.ts';
+import type { Workload } from '../mesh/workload.ts';
+import { PodEvents } from './events/pod-events.ts';
+import { Troubles } from './events/troubles.ts';
 import type { Authenticator } from './identity/certificate-authority.ts';
 import { TokenReviewAuthenticator } from './identity/token-review.ts';
 import { LeaderElection } from './leadership/leader-election.ts';
+import type { Model } from './model.ts';
 import { TaintLifter } from './nodes/taint-lifter.ts';
 import { ApiClient } from './sources/kubernetes/api-client.ts';
 import { loadApiAccess } from './sources/kubernetes/api-config.ts';
@@ -27,8 +31,13 @@ export interface Cluster {
   readonly source: KubernetesSource;
   readonly authenticator: Authenticator;
   readonly isLeader: boolean;
-  /** Takes part in the election of a leader until the signal, and does what a leader does while this replica is it. */
-  takePart(signal: AbortSignal): Promise<void>;
+  /** What agents tell, to be said as Events. */
+  readonly troubles: Troubles;
+  /**
+   * Writes to the API server until the signal: what agents tell this replica, and while it is the leader what a leader writes. Resolves
+   * once another may lead.
+   */
+  write(model: Pick<Model, 'workload'>, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -50,6 +59,7 @@ export function openCluster({ kubeconfig, onProblem, log, ...agents }: ClusterOp
       if (leader !== '' && leader !== identity) log.info({ leader }, 'another replica leads');
     },
   });
+  const troubles = new Troubles();
   const lead = async (signal: AbortSignal): Promise<void> => {
     log.info({ leader: identity }, 'this replica leads');
     await lifter.run(signal);
@@ -61,7 +71,12 @@ export function openCluster({ kubeconfig, onProblem, log, ...agents }: ClusterOp
     get isLeader() {
       return election.isLeader;
     },
-    takePart: (signal) => election.run(lead, signal),
+    troubles,
+    write: async (model, signal) => {
+      const workload = (uid: string): Workload | undefined => model.workload(uid);
+      const events = new PodEvents({ client, troubles, instance: identity, workload, onProblem });
+      await Promise.all([election.run(lead, signal), events.run(signal)]);
+    },
     close: () => client.close(),
   };
 }

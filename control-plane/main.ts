@@ -15,9 +15,11 @@ import { clearNodes } from './clear-nodes.ts';
 import type { ControllerStatus } from './controller-metrics.ts';
 import { ControllerCounts, createControllerRegistries, reasonsNotReady } from './controller-metrics.ts';
 import { Controller } from './controller.ts';
+import type { Troubles } from './events/troubles.ts';
 import type { Authenticator } from './identity/certificate-authority.ts';
 import { IssuerSource } from './identity/issuer-source.ts';
 import { TokenAuthority, openTokenKey } from './identity/token-authority.ts';
+import type { Model } from './model.ts';
 import type { ServerCertificate } from './server-certificate.ts';
 import { issueServerCertificate } from './server-certificate.ts';
 import { ManifestSource } from './sources/manifests.ts';
@@ -95,8 +97,9 @@ interface Surroundings {
   readonly source: Source;
   readonly authenticator: Authenticator;
   readonly registerMetrics?: (registry: AnyRegistry) => void;
-  /** Does what only one of all replicas does; resolves after the signal, once others may. */
-  readonly takePart?: (signal: AbortSignal) => Promise<void>;
+  readonly troubles?: Troubles;
+  /** Until the signal; resolves once another replica may take over. */
+  readonly write?: (model: Model, signal: AbortSignal) => Promise<void>;
   readonly close?: () => Promise<void>;
 }
 
@@ -130,7 +133,7 @@ async function run(): Promise<void> {
     counts.problem(problem.code);
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
-  const { source, authenticator, registerMetrics, takePart, close } = await openSurroundings(onProblem);
+  const { source, authenticator, registerMetrics, troubles, write, close } = await openSurroundings(onProblem);
   const issuer = orExit(
     await IssuerSource.open({
       folder: values.issuer ?? join(values['state-dir'], 'issuer'),
@@ -157,6 +160,7 @@ async function run(): Promise<void> {
     issuer: () => issuer.current,
     leafLifeMs,
     tls: orExit(certificate()),
+    ...(troubles && { troubles }),
     count: counts.certificate,
     onProblem,
   });
@@ -180,11 +184,11 @@ async function run(): Promise<void> {
   const port = await controller.start(listenAddress.port, listenAddress.host, stop.signal);
   hasStarted = true;
   log.info({ host: listenAddress.host, port }, 'ready');
-  const partTaken = takePart?.(stop.signal);
+  const written = write?.(controller.model, stop.signal);
   const end = (): void => {
     clearInterval(renewal);
     stop.abort();
-    const surroundings = Promise.resolve(partTaken).then(close);
+    const surroundings = Promise.resolve(written).then(close);
     void Promise.all([controller.close(), issuer.close(), admin.close(), surroundings]).then(() => process.exit());
   };
   process.once('SIGTERM', end);
