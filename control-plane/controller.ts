@@ -7,6 +7,7 @@ import { Directory } from './directory/directory.ts';
 import { ControlServer } from './directory/server.ts';
 import type { Authenticator } from './identity/certificate-authority.ts';
 import { CertificateAuthority } from './identity/certificate-authority.ts';
+import type { Troubles } from './events/troubles.ts';
 import type { Issuer } from './identity/issuer.ts';
 import { Model } from './model.ts';
 import type { Source } from './sources/source.ts';
@@ -21,6 +22,7 @@ export interface ControllerOptions {
   readonly leafLifeMs: number;
   /** PEM; absent only where nobody but this process connects. */
   readonly tls?: { readonly key: string; readonly cert: string };
+  readonly troubles?: Troubles;
   readonly count?: (outcome: 'signed' | ErrorCode) => void;
   readonly onProblem: (problem: WeftError) => void;
 }
@@ -51,7 +53,10 @@ export class Controller {
     });
     this.#source = source;
     this.#model = model;
-    this.#directory = new Directory({ model, clusterNetworks, trust: issuer });
+    this.#directory = new Directory({
+      ...{ model, clusterNetworks, trust: issuer },
+      ...(options.troubles && { troubles: options.troubles }),
+    });
     this.#server = new ControlServer({
       directory: this.#directory,
       authenticator,

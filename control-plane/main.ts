@@ -15,9 +15,11 @@ import { clearNodes } from './clear-nodes.ts';
 import type { ControllerStatus } from './controller-metrics.ts';
 import { ControllerCounts, createControllerRegistries, reasonsNotReady } from './controller-metrics.ts';
 import { Controller } from './controller.ts';
+import type { Troubles } from './events/troubles.ts';
 import type { Authenticator } from './identity/certificate-authority.ts';
 import { IssuerSource } from './identity/issuer-source.ts';
 import { TokenAuthority, openTokenKey } from './identity/token-authority.ts';
+import type { Model } from './model.ts';
 import type { ServerCertificate } from './server-certificate.ts';
 import { issueServerCertificate } from './server-certificate.ts';
 import { ManifestSource } from './sources/manifests.ts';
@@ -95,6 +97,9 @@ interface Surroundings {
   readonly source: Source;
   readonly authenticator: Authenticator;
   readonly registerMetrics?: (registry: AnyRegistry) => void;
+  readonly troubles?: Troubles;
+  /** Until the signal; resolves once another replica may take over. */
+  readonly write?: (model: Model, signal: AbortSignal) => Promise<void>;
   readonly close?: () => Promise<void>;
 }
 
@@ -105,8 +110,12 @@ async function openSurroundings(onProblem: (problem: WeftError) => void): Promis
     // The client library takes 70 MB, so only where it is used.
     const { openCluster } = await import('./cluster.ts');
     const { registerSourceMetrics } = await import('./sources/kubernetes/source-metrics.ts');
-    const cluster = orUsage(() => openCluster({ kubeconfig, onProblem, ...agents }));
-    const registerMetrics = (registry: AnyRegistry): void => registerSourceMetrics(registry, cluster.source.reflectors);
+    const { registerLeadershipMetrics } = await import('./leadership/leadership-metrics.ts');
+    const cluster = orUsage(() => openCluster({ kubeconfig, onProblem, log, ...agents }));
+    const registerMetrics = (registry: AnyRegistry): void => {
+      registerSourceMetrics(registry, cluster.source.reflectors);
+      registerLeadershipMetrics(registry, () => cluster.isLeader);
+    };
     return { ...cluster, registerMetrics };
   }
   if (kubeconfig !== undefined) exitWithUsage('--kubeconfig goes with --kubernetes');
@@ -124,7 +133,7 @@ async function run(): Promise<void> {
     counts.problem(problem.code);
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
-  const { source, authenticator, registerMetrics, close } = await openSurroundings(onProblem);
+  const { source, authenticator, registerMetrics, troubles, write, close } = await openSurroundings(onProblem);
   const issuer = orExit(
     await IssuerSource.open({
       folder: values.issuer ?? join(values['state-dir'], 'issuer'),
@@ -151,6 +160,7 @@ async function run(): Promise<void> {
     issuer: () => issuer.current,
     leafLifeMs,
     tls: orExit(certificate()),
+    ...(troubles && { troubles }),
     count: counts.certificate,
     onProblem,
   });
@@ -174,10 +184,12 @@ async function run(): Promise<void> {
   const port = await controller.start(listenAddress.port, listenAddress.host, stop.signal);
   hasStarted = true;
   log.info({ host: listenAddress.host, port }, 'ready');
+  const written = write?.(controller.model, stop.signal);
   const end = (): void => {
     clearInterval(renewal);
     stop.abort();
-    void Promise.all([controller.close(), issuer.close(), admin.close(), close?.()]).then(() => process.exit());
+    const surroundings = Promise.resolve(written).then(close);
+    void Promise.all([controller.close(), issuer.close(), admin.close(), surroundings]).then(() => process.exit());
   };
   process.once('SIGTERM', end);
   process.once('SIGINT', end);

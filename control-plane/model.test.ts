@@ -208,6 +208,17 @@ test('of two pods with one address the one that stays counts, then the younger',
   assert.equal(owner(), 'old');
 });
 
+test('that a pod is ready changes nothing of what agents are told', () => {
+  const model = new Model(rules);
+  const pod = (uid: string, fields: object): SourceObject => ({ kind: 'Pod', value: testPod(uid, fields) });
+  model.apply(upsert(pod('u1', { addresses: ['10.0.0.1'] })));
+  const { version } = model;
+  model.apply(upsert(pod('u1', { addresses: ['10.0.0.1'], ready: true })));
+  assert.equal(model.version, version);
+  model.apply(upsert(pod('u1', { addresses: ['10.0.0.2'], ready: false })));
+  assert.equal(model.version, version + 1);
+});
+
 test('a service of both families leads from each address to the endpoints of its family', () => {
   const model = new Model(rules);
   model.apply(

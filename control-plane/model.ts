@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import type { MeshView } from '../mesh/destination.ts';
 import type { SourceEndpointSlice, SourceNamespace, SourceObject, SourcePod } from '../mesh/objects.ts';
 import type { OptedInNamespace } from '../mesh/namespace.ts';
@@ -178,6 +180,7 @@ export class Model implements MeshView {
 
   #applyPod(exists: boolean, pod: SourcePod, change: MutableChange): void {
     const before = this.#pods.get(pod.uid);
+    if (exists && before !== undefined && isDeepStrictEqual({ ...before, ready: pod.ready }, pod)) return; // slices tell that
     if (before !== undefined) this.#podsOfNamespace.delete(before.namespace, pod.uid);
     if (exists) {
       this.#pods.set(pod.uid, pod);

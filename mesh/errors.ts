@@ -21,6 +21,12 @@ const catalogue = {
   'WEFT-E120': 'Mend the object; until then what it said before stays in force.',
   'WEFT-E121':
     "The controller goes on with what it knew. Look at the API server, at the network to it and at the rights of the controller's service account.",
+  'WEFT-E122':
+    "No replica may lead meanwhile: taints of new nodes stay. Everything else goes on. Look at the API server, at the Lease, and at the rights of the controller's service account on it.",
+  'WEFT-E123':
+    "Nothing new is scheduled on the node meanwhile. Look at the rights of the controller's service account (patch nodes), or take the taint off with `kubectl taint node NAME weft.dev/agent-not-ready-`.",
+  'WEFT-E124':
+    "What agents say of their pods is in their logs and metrics meanwhile. Look at the API server and at the rights of the controller's service account (create and patch events of events.k8s.io).",
   'WEFT-E130':
     'Weft is chained into the network that the node has: install a CNI plugin, or look whether --cni-conf-dir is the folder that the container runtime reads.',
   'WEFT-E131':
@@ -80,6 +86,11 @@ const catalogue = {
 export type ErrorCode = keyof typeof catalogue;
 
 export const errorCodes = Object.keys(catalogue) as readonly ErrorCode[];
+
+/** What to look at next; undefined of a code that only another version knows. */
+export function hintOf(code: string): string | undefined {
+  return Object.hasOwn(catalogue, code) ? catalogue[code as ErrorCode] : undefined;
+}
 
 export class WeftError extends Error {
   readonly code: ErrorCode;

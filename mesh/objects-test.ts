@@ -21,6 +21,7 @@ export function testPod(uid: string, fields: Partial<SourcePod> = {}): SourcePod
     addresses: [],
     createdAt: 0,
     deleting: false,
+    ready: false,
     ...fields,
   };
 }

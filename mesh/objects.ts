@@ -19,6 +19,8 @@ export interface SourcePod extends Omit<PodFacts, 'containers'> {
   readonly createdAt: number;
   /** It has a deletionTimestamp. */
   readonly deleting: boolean;
+  /** Its condition Ready. */
+  readonly ready: boolean;
 }
 
 export interface SourceServiceAccount {
@@ -69,6 +71,8 @@ export interface SourceNode {
   readonly zone: string;
   /** From which the kubelet probes its pods. */
   readonly addresses: readonly string[];
+  /** Their keys, in the order of the object. */
+  readonly taints: readonly string[];
 }
 
 interface Kinds {

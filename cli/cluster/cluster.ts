@@ -14,6 +14,8 @@ export interface Right {
   readonly group: string;
   readonly resource: string;
   readonly subresource?: string;
+  /** Of one object; of all where it is not given. */
+  readonly name?: string;
   readonly namespace?: string;
 }
 

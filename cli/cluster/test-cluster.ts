@@ -210,6 +210,7 @@ export function addInstallation(cluster: TestCluster): TestInstallation {
   const controller = admin([
     ['weft_build_info', { version }, 1],
     ['issuer_cert_ttl_seconds', {}, 365 * daySeconds],
+    ['weft_controller_leader', {}, 1],
     ['weft_source_heard_timestamp_seconds', { kind: 'Pod' }, now],
   ]);
   cluster.answer('controller-1', 9990, controller);
@@ -238,7 +239,13 @@ export function addInstallation(cluster: TestCluster): TestInstallation {
   return { cluster, controller, agents };
 }
 
-function addOwnPod(cluster: TestCluster, app: string, name: string, nodeName: string, hostNetwork: boolean): void {
+export function addOwnPod(
+  cluster: TestCluster,
+  app: string,
+  name: string,
+  nodeName: string,
+  hostNetwork: boolean,
+): void {
   cluster.put(paths.ownPods, {
     metadata: { name, namespace: ownNamespace, labels: { 'app.kubernetes.io/name': app } },
     spec: { nodeName, hostNetwork, containers: [{ name: app }] },

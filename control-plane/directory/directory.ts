@@ -9,8 +9,9 @@ import { WeftError } from '../../mesh/errors.ts';
 import type { OptedInNamespace } from '../../mesh/namespace.ts';
 import { addressKey } from '../../mesh/service.ts';
 import type { Workload } from '../../mesh/workload.ts';
-import type { ConnectRequest, ConnectResponse, Hello } from '../gen/weft/v1/directory_pb.ts';
+import type { ConnectRequest, ConnectResponse, Hello, Report } from '../gen/weft/v1/directory_pb.ts';
 import { LeftSchema } from '../gen/weft/v1/directory_pb.ts';
+import type { Troubles } from '../events/troubles.ts';
 import type { Model, ModelChange } from '../model.ts';
 import { MultiMap } from '../multi-map.ts';
 import { Departures } from './departures.ts';
@@ -24,6 +25,8 @@ export interface DirectoryOptions {
   readonly clusterNetworks: readonly Network[];
   /** Asked whenever an agent is told; absent where nobody is certified. */
   readonly trust?: () => TrustBundle;
+  /** Where agents' words on their pods are kept; absent where nobody reads them. */
+  readonly troubles?: Pick<Troubles, 'replace' | 'set' | 'forget'>;
   readonly limits?: Partial<DirectoryLimits>;
 }
 
@@ -60,6 +63,7 @@ export class Directory {
   readonly #model: Model;
   readonly #networks: readonly Network[];
   readonly #trust: (() => TrustBundle) | undefined;
+  readonly #troubles: DirectoryOptions['troubles'];
   readonly #limits: DirectoryLimits;
   readonly #epoch = randomUUID();
   readonly #sessions = new Map<string, NodeSession>();
@@ -76,6 +80,7 @@ export class Directory {
     this.#model = options.model;
     this.#networks = options.clusterNetworks;
     this.#trust = options.trust;
+    this.#troubles = options.troubles;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#departures = new Departures(this.#limits.leaveMs);
     const { version } = this.#model;
@@ -135,6 +140,7 @@ export class Directory {
       stream.abort();
       if (this.#streams.get(node) === stream) {
         this.#streams.delete(node);
+        this.#troubles?.forget(node);
         this.#retain(session);
       }
     }
@@ -153,8 +159,11 @@ export class Directory {
   #resume(session: NodeSession, hello: Hello): void {
     const { node } = session;
     const isKnown = hello.epoch === this.#epoch;
-    if (hello.meshed.length > this.#limits.workloadsPerNode) throw tooMany(node, 'workloads');
+    const troubles = Object.entries(hello.troubles);
+    if (Math.max(hello.meshed.length, troubles.length) > this.#limits.workloadsPerNode)
+      throw tooMany(node, 'workloads');
     this.#model.reportNode(node, hello.meshed);
+    this.#troubles?.replace(node, troubles);
     session.resume(isKnown ? Number(hello.workloadsVersion) : 0);
     const wanted = new Set(hello.subscriptions.map(({ address, port }) => keyOf(address, port)));
     for (const state of [...session.subscriptions.keys()])
@@ -184,7 +193,7 @@ export class Directory {
         }
         break;
       case 'report':
-        this.#report(session, message.value.uid, message.value.meshed);
+        this.#report(session, message.value);
         break;
       case 'acknowledge': {
         const version = Number(message.value.version);
@@ -197,7 +206,7 @@ export class Directory {
     }
   }
 
-  #report(session: NodeSession, uid: string, meshed: boolean): void {
+  #report(session: NodeSession, { uid, meshed, trouble }: Report): void {
     const { node } = session;
     const { workloadsPerNode } = this.#limits;
     if (meshed && this.#model.capturedBy(node).size >= workloadsPerNode) throw tooMany(node, 'workloads');
@@ -212,6 +221,7 @@ export class Directory {
       this.#departures.cancel(uid);
       this.#model.report(node, uid, meshed);
     }
+    if (workload?.node === node || trouble === undefined) this.#troubles?.set(node, uid, trouble);
     if (meshed) return;
     if (workload === undefined || isForeign) left([]);
     else this.#departures.start(uid, this.#model.version, this.#subscribersOf(workload), left);

@@ -100,6 +100,7 @@ test('all that exists is told when start resolves', async (t) => {
     addresses: ['10.0.0.7'],
     createdAt: 0,
     deleting: false,
+    ready: false,
   });
   assert.deepEqual(source.problems(), []);
 });

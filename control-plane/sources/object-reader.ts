@@ -50,6 +50,7 @@ function readNamespace(object: Fields): SourceNamespace {
 
 function readNode(object: Fields): SourceNode {
   const metadata = fields(object['metadata'], 'metadata');
+  const spec = fields(object['spec'] ?? {}, 'spec');
   const status = fields(object['status'] ?? {}, 'status');
   return {
     name: text(metadata['name'], 'metadata.name'),
@@ -57,6 +58,7 @@ function readNode(object: Fields): SourceNode {
     addresses: items(status['addresses'], 'status.addresses')
       .filter(({ item }) => item['type'] === 'InternalIP')
       .map(({ item, place }) => address(item['address'], `${place}.address`)),
+    taints: items(spec['taints'], 'spec.taints').map(({ item, place }) => text(item['key'], `${place}.key`)),
   };
 }
 
@@ -87,6 +89,9 @@ function readPod(object: Fields): SourcePod {
     addresses: readPodAddresses(status),
     createdAt: time(metadata['creationTimestamp'], 'metadata.creationTimestamp'),
     deleting: time(metadata['deletionTimestamp'], 'metadata.deletionTimestamp') !== 0,
+    ready: items(status['conditions'], 'status.conditions').some(
+      ({ item }) => item['type'] === 'Ready' && item['status'] === 'True',
+    ),
   };
 }
 

@@ -17,6 +17,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { readIssuer } from '../../control-plane/identity/issuer.ts';
 import { createAuthority } from '../../control-plane/identity/new-authority.ts';
 import { WeftError } from '../../mesh/errors.ts';
+import { startupTaint } from '../../mesh/startup-taint.ts';
 import { parseConfig } from '../../node-agent/config.ts';
 
 const charts = new URL('.', import.meta.url).pathname;
@@ -142,8 +143,11 @@ describe('charts', () => {
       'ConfigMap',
       'DaemonSet',
       'Deployment',
+      'Lease',
       'NetworkPolicy',
       'PodDisruptionBudget',
+      'Role',
+      'RoleBinding',
       'Secret',
       'Service',
       'ServiceAccount',
@@ -191,7 +195,7 @@ describe('the agent', () => {
     assert.equal(pod.automountServiceAccountToken, false);
     assert.equal(find(objects, 'ServiceAccount', 'weft-agent').automountServiceAccountToken, false);
     const bound = objects.flatMap(({ subjects }) => subjects ?? []).map(({ name }: KubeObject) => name as string);
-    assert.deepEqual(bound, ['weft-controller']);
+    assert.deepEqual(bound, ['weft-controller', 'weft-controller']);
     const tokens = pod.volumes.flatMap(({ projected }: KubeObject) => projected?.sources ?? []);
     assert.deepEqual(tokens, [
       { serviceAccountToken: { audience: 'weft.dev', expirationSeconds: 3600, path: 'token' } },
@@ -288,11 +292,26 @@ describe('the controller', () => {
       capabilities: { drop: ['ALL'] },
     });
     assert.equal(pod.securityContext.runAsNonRoot, true);
-    const explained = parse(readFileSync(join(charts, '../rbac/controller.yaml'), 'utf8'));
-    assert.deepEqual(find(objects, 'ClusterRole', 'weft-controller').rules, explained.rules);
-    assert.deepEqual(find(objects, 'ClusterRoleBinding', 'weft-controller').subjects, [
-      { kind: 'ServiceAccount', name: 'weft-controller', namespace: 'mesh' },
-    ]);
+    const explained = parseAllDocuments(readFileSync(join(charts, '../rbac/controller.yaml'), 'utf8'));
+    const [clusterRole, role, lease] = explained.map((document) => document.toJS());
+    assert.deepEqual(find(objects, 'ClusterRole', 'weft-controller').rules, clusterRole.rules);
+    assert.deepEqual(find(objects, 'Role', 'weft-controller').rules, role.rules);
+    for (const kind of ['ClusterRole', 'Role']) {
+      const { roleRef, subjects } = find(objects, `${kind}Binding`, 'weft-controller');
+      assert.deepEqual([roleRef.kind, roleRef.name], [kind, 'weft-controller']);
+      assert.deepEqual(subjects, [{ kind: 'ServiceAccount', name: 'weft-controller', namespace: 'mesh' }]);
+    }
+    assert.deepEqual(role.rules[0].resourceNames, [lease.metadata.name]);
+    assert.equal(find(objects, 'Lease', 'weft-controller').spec, undefined, 'an upgrade must not touch who leads');
+  });
+
+  test('starts where no agent is ready yet, besides what else it is told to tolerate', () => {
+    const startup = { key: startupTaint, operator: 'Exists' };
+    const tolerations = (...args: string[]): KubeObject =>
+      find(render(...args), 'Deployment', 'weft-controller').spec.template.spec.tolerations;
+    assert.deepEqual(tolerations(), [startup]);
+    const more = { key: 'node-role.kubernetes.io/control-plane', operator: 'Exists' };
+    assert.deepEqual(tolerations('--set-json', `controller.tolerations=[${JSON.stringify(more)}]`), [more, startup]);
   });
 
   test('of three replicas each has a node of its own, and one at a time may be missing', () => {
@@ -300,7 +319,18 @@ describe('the controller', () => {
     const { spec } = find(objects, 'Deployment', 'weft-controller');
     assert.equal(spec.replicas, 3);
     assert.equal(spec.template.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution.length, 1);
-    assert.equal(find(objects, 'PodDisruptionBudget', 'weft-controller').spec.maxUnavailable, 1);
+    const [zones] = spec.template.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution;
+    assert.equal(zones.podAffinityTerm.topologyKey, 'topology.kubernetes.io/zone');
+    // A fourth has no node on three, so one has to go first; where there are more nodes the fourth comes first.
+    assert.deepEqual(spec.strategy.rollingUpdate, { maxUnavailable: 1, maxSurge: '25%' });
+    const budget = find(objects, 'PodDisruptionBudget', 'weft-controller').spec;
+    assert.equal(budget.maxUnavailable, 1);
+    assert.deepEqual(budget.selector, spec.selector);
+    assert.deepEqual(
+      find(render(), 'Deployment', 'weft-controller').spec.strategy.rollingUpdate,
+      { maxUnavailable: 0, maxSurge: 1 },
+      'of one replica the next one is there first',
+    );
     assert.ok(!render().some(({ kind }) => kind === 'PodDisruptionBudget'), 'one replica could never be drained');
   });
 

@@ -34,6 +34,6 @@ function podFields(pod: Pick<EnrolledPod, 'namespace' | 'name' | 'uid' | 'id'>):
 }
 
 /** With its causes, outermost first. */
-function explain(error: Error): string {
+export function explain(error: Error): string {
   return error.cause instanceof Error ? `${error.message}: ${explain(error.cause)}` : error.message;
 }

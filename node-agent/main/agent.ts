@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { WeftError } from '../../mesh/errors.ts';
+import type { Trouble } from '../../mesh/trouble.ts';
 import type { Capture } from '../../native/capture.d.ts';
 import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
@@ -15,7 +16,7 @@ import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { addWorkerProcesses } from '../metrics/worker-processes.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
-import { logMeshProblem, logPodEvent } from './agent-log.ts';
+import { explain, logMeshProblem, logPodEvent } from './agent-log.ts';
 import { Broker } from './broker.ts';
 import type { CniInstaller } from '../cni-install/cni-installer.ts';
 import { cniInstallerOf } from '../cni-install/agents-installer.ts';
@@ -204,6 +205,7 @@ export class Agent {
       access: this.#access,
       pods: this.#pods,
       lastOptedIn: this.#lastOptedIn(),
+      troubles: () => this.#troubles(),
       tellWorkers: (message) => {
         this.#workers.broadcast(message);
       },
@@ -354,6 +356,11 @@ export class Agent {
         process.exitCode = 1;
         process.kill(process.pid, 'SIGTERM');
       });
+  }
+
+  #troubles(): Map<string, Trouble> {
+    const notMeshable = this.#reconciler?.notMeshable ?? [];
+    return new Map(notMeshable.map(({ uid, error }) => [uid, { code: error.code, message: explain(error) }]));
   }
 
   #status(): AgentStatus {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { WeftError } from '../../mesh/errors.ts';
+import type { Trouble } from '../../mesh/trouble.ts';
 import type { AgentConfig } from '../config.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
 import type { Logger } from '../log.ts';
@@ -23,6 +24,8 @@ export interface MeshClientOptions {
   readonly pods: EnrolledPods;
   /** Namespaces, as an earlier agent knew them. */
   readonly lastOptedIn: readonly string[];
+  /** By uid: what pods of this node suffer from now. */
+  readonly troubles: () => ReadonlyMap<string, Trouble>;
   readonly tellWorkers: (message: MessageToWorker) => void;
   readonly log: Pick<Logger, 'info' | 'debug'>;
   readonly onProblem: (problem: WeftError) => void;
@@ -76,6 +79,7 @@ export class MeshClient {
       transport,
       token: access.token,
       cachePath: join(config.stateDir, 'directory.cache'),
+      troubles: options.troubles,
       onWorkloads: (workloads) => {
         this.link.learnWorkloads(workloads);
         this.wishes.changed();

@@ -18,6 +18,7 @@ export type PodEvent =
   | { readonly type: 'not-meshable'; readonly pod: string; readonly error: WeftError };
 
 export interface NotMeshable {
+  readonly uid: string;
   /** NAMESPACE/NAME */
   readonly pod: string;
   readonly error: WeftError;
@@ -161,7 +162,7 @@ export class Reconciler {
         if (this.#damaged.delete(pod.uid) || isMended) onEvent({ type: 'mended', pod });
       } catch (error) {
         if (this.#damaged.has(pod.uid)) continue;
-        const told = { pod: `${pod.namespace}/${pod.name}`, error: toWeftError(error) };
+        const told = { uid: pod.uid, pod: `${pod.namespace}/${pod.name}`, error: toWeftError(error) };
         this.#damaged.set(pod.uid, told);
         onEvent({ type: 'not-meshable', ...told });
       }
@@ -244,7 +245,7 @@ export class Reconciler {
   /** Told once per reason: a sweep that fails every second is no news. */
   #reportNotMeshable(pod: string, uid: string, error: WeftError): void {
     if (this.#notMeshable.get(uid)?.error.message === error.message) return;
-    this.#notMeshable.set(uid, { pod, error });
+    this.#notMeshable.set(uid, { uid, pod, error });
     this.#with.onEvent({ type: 'not-meshable', pod, error });
   }
 

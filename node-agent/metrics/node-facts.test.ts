@@ -12,7 +12,7 @@ test('each fact is a series, and programs that are gone are told no more', async
     { id: 7, name: 'cil_sock4', attachType: 'connect4', cgroup: '/sys/fs/cgroup' },
   ];
   let notMeshable: NodeFacts['notMeshable'] = [
-    { pod: 'shop/web', error: new WeftError('WEFT-E103', 'other programs translate addresses') },
+    { uid: 'web', pod: 'shop/web', error: new WeftError('WEFT-E103', 'other programs translate addresses') },
   ];
   const { text } = createRegistries((registry) => {
     addNodeFamilies(registry, () => ({

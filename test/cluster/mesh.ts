@@ -210,6 +210,13 @@ function objects(): object[] {
       subjects: [account],
     },
     {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name: 'weft-controller', namespace },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'weft-controller' },
+      subjects: [account],
+    },
+    {
       apiVersion: 'apps/v1',
       kind: 'DaemonSet',
       metadata: { name: 'weft-agent', namespace },

@@ -9,6 +9,7 @@ import type { DirectoryLimits, TrustBundle } from '../../control-plane/directory
 import { Directory } from '../../control-plane/directory/directory.ts';
 import type { ControlServerOptions } from '../../control-plane/directory/server.ts';
 import { ControlServer } from '../../control-plane/directory/server.ts';
+import { Troubles } from '../../control-plane/events/troubles.ts';
 import { Model } from '../../control-plane/model.ts';
 import { parseNetwork } from '../../mesh/address.ts';
 import type { Destination } from '../../mesh/destination.ts';
@@ -33,6 +34,7 @@ export class TestController {
     identityOf: ({ serviceAccount, namespace }) => `${serviceAccount}.${namespace}.test`,
   });
   readonly errors: WeftError[] = [];
+  readonly troubles = new Troubles();
   readonly directory: Directory;
   readonly #server: ControlServer;
   trust: TrustBundle = { anchors: [], certificate: Buffer.of() };
@@ -43,6 +45,7 @@ export class TestController {
       model: this.model,
       clusterNetworks: [parseNetwork('10.0.0.0/8')],
       trust: () => this.trust,
+      troubles: this.troubles,
       limits,
     });
     this.#server = new ControlServer({

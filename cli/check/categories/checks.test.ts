@@ -3,11 +3,20 @@ import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 
-import { parse } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 
+import { startupTaint } from '../../../mesh/startup-taint.ts';
 import type { Right } from '../../cluster/cluster.ts';
 import type { TestInstallation } from '../../cluster/test-cluster.ts';
-import { TestCluster, addInstallation, addNodes, ownNamespace, paths, seriesOf } from '../../cluster/test-cluster.ts';
+import {
+  TestCluster,
+  addInstallation,
+  addNodes,
+  addOwnPod,
+  ownNamespace,
+  paths,
+  seriesOf,
+} from '../../cluster/test-cluster.ts';
 import type { CheckResult } from '../runner.ts';
 import { runChecks } from '../runner.ts';
 import { installed, preInstallation } from './all.ts';
@@ -129,6 +138,10 @@ const afterInstallation: Record<string, readonly Case[]> = {
       break: ({ cluster }) => cluster.deniedToOthers.add('watch endpointslices').add('create tokenreviews'),
       says: /^system:serviceaccount:weft-system:weft-controller may not watch endpointslices, create tokenreviews$/,
     },
+    {
+      break: ({ cluster }) => cluster.deniedToOthers.add('update leases').add('patch nodes'),
+      says: / may not patch nodes, update leases$/,
+    },
   ],
   'weft-existence-unschedulable-pods': [
     {
@@ -183,6 +196,13 @@ const afterInstallation: Record<string, readonly Case[]> = {
       says: /^node-3 has none$/,
     },
   ],
+  'weft-agent-startup-taint': [
+    {
+      break: ({ cluster }) =>
+        cluster.change(paths.nodes, 'node-2', { spec: { taints: [{ key: 'other.io/x' }, { key: startupTaint }] } }),
+      says: /^node-2 bears weft\.dev\/agent-not-ready$/,
+    },
+  ],
   'weft-controller-answers': [
     {
       break: ({ cluster }) => cluster.silence('controller-1', 9990),
@@ -190,6 +210,7 @@ const afterInstallation: Record<string, readonly Case[]> = {
       also: [
         'weft-controller-works',
         'weft-controller-hears-api',
+        'weft-controller-leader',
         'weft-issuer-is-time-valid',
         'weft-issuer-not-expiring-soon',
         'weft-version-control',
@@ -212,6 +233,20 @@ const afterInstallation: Record<string, readonly Case[]> = {
       break: ({ controller }) =>
         controller.metrics.delete(seriesOf('weft_source_heard_timestamp_seconds', { kind: 'Pod' })),
       says: /does not tell/,
+    },
+  ],
+  'weft-controller-leader': [
+    {
+      break: ({ controller }) => controller.metrics.set('weft_controller_leader', '0'),
+      says: /^none of 1 that answer says that it leads$/,
+    },
+    { break: ({ controller }) => controller.metrics.delete('weft_controller_leader'), says: /^none of 1/ },
+    {
+      break: ({ cluster, controller }) => {
+        addOwnPod(cluster, 'weft-controller', 'controller-2', 'node-2', false);
+        cluster.answer('controller-2', 9990, controller);
+      },
+      says: /^these say that they lead: weft-system\/controller-1, weft-system\/controller-2$/,
     },
   ],
   'weft-issuer-is-time-valid': [
@@ -416,17 +451,26 @@ for (const [id, broken] of Object.entries(fatal))
     assert.match(last?.problem ?? '', broken.says);
   });
 
-test('the rights that are checked are those that the ClusterRole gives', () => {
-  const role = parse(readFileSync(new URL('../../../deploy/rbac/controller.yaml', import.meta.url), 'utf8')) as {
-    rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
-  };
+test('the rights that are checked are those that the roles give', () => {
+  interface Role {
+    readonly kind: string;
+    readonly rules?: readonly { apiGroups: string[]; resources: string[]; resourceNames?: string[]; verbs: string[] }[];
+  }
+  const file = readFileSync(new URL('../../../deploy/rbac/controller.yaml', import.meta.url), 'utf8');
+  const roles = parseAllDocuments(file).map((document) => document.toJS() as Role);
   const gives = (right: Right) =>
-    role.rules.some(
-      ({ apiGroups, resources, verbs }) =>
-        apiGroups.includes(right.group) && resources.includes(right.resource) && verbs.includes(right.verb),
-    );
+    roles
+      .filter(({ kind }) => kind === (right.namespace === undefined ? 'ClusterRole' : 'Role'))
+      .flatMap(({ rules = [] }) => rules)
+      .some(
+        ({ apiGroups, resources, resourceNames, verbs }) =>
+          apiGroups.includes(right.group) &&
+          resources.includes(right.resource) &&
+          verbs.includes(right.verb) &&
+          resourceNames?.join() === right.name,
+      );
   assert.deepEqual(
-    controllerRights.filter((right) => !gives(right)),
+    controllerRights(ownNamespace).filter((right) => !gives(right)),
     [],
   );
 });

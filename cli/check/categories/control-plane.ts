@@ -1,6 +1,8 @@
+import type { Facts } from '../../cluster/facts.ts';
 import { valueOf, valuesOf } from '../../cluster/facts.ts';
+import { controller } from '../../installation.ts';
 import type { Category } from '../check.ts';
-import { answersCheck, readyCheck, reportCheck } from './reports.ts';
+import { answersCheck, placeOf, readyCheck, reportCheck } from './reports.ts';
 
 /** Bookmarks come about once a minute even where nothing changes. */
 const silentAfterMs = 5 * 60_000;
@@ -27,6 +29,14 @@ export const controlPlane: Category = {
           .map(({ labels, value }) => `nothing of ${labels['kind'] ?? '?'} since ${timeText(value)}`);
       },
     }),
+    {
+      id: 'weft-controller-leader',
+      description: 'one controller leads',
+      severity: 'error',
+      isRetried: true,
+      hint: `Look for WEFT-E122 in the log of the controllers, and at \`kubectl describe lease ${controller.name}\`.`,
+      run: leaderProblem,
+    },
   ],
 };
 
@@ -68,6 +78,14 @@ export const identity: Category = {
     }),
   ],
 };
+
+async function leaderProblem(facts: Facts, signal: AbortSignal): Promise<string | undefined> {
+  const { told } = await facts.controllers(signal);
+  if (told.length === 0) return 'no controller could be asked';
+  const leaders = told.filter((report) => valueOf(report, 'weft_controller_leader') === 1);
+  if (leaders.length === 0) return `none of ${told.length} that answer says that it leads`;
+  return leaders.length === 1 ? undefined : `these say that they lead: ${leaders.map(placeOf).join(', ')}`;
+}
 
 /** To the second, as logs have it. */
 function timeText(seconds: number): string {

@@ -1,3 +1,4 @@
+import { startupTaint } from '../../../mesh/startup-taint.ts';
 import type { Right } from '../../cluster/cluster.ts';
 import type { Facts } from '../../cluster/facts.ts';
 import type { KubeObject, Pod } from '../../cluster/objects.ts';
@@ -8,13 +9,22 @@ import { listed } from '../check.ts';
 
 const installHint = 'Install Weft (`weft install | kubectl apply -f -`), or name its namespace with -L.';
 
-/** deploy/rbac/controller.yaml */
-export const controllerRights: readonly Right[] = [
+const readKinds: readonly Pick<Right, 'group' | 'resource'>[] = [
   ...['namespaces', 'nodes', 'pods', 'serviceaccounts', 'services'].map((resource) => ({ group: '', resource })),
   { group: 'discovery.k8s.io', resource: 'endpointslices' },
-]
-  .flatMap((kind): Right[] => ['list', 'watch'].map((verb) => ({ verb, ...kind })))
-  .concat({ verb: 'create', group: 'authentication.k8s.io', resource: 'tokenreviews' });
+];
+
+/** deploy/rbac/controller.yaml */
+export function controllerRights(namespace: string): readonly Right[] {
+  const lease = { group: 'coordination.k8s.io', resource: 'leases', namespace, name: controller.name };
+  return [
+    ...readKinds.flatMap((kind) => ['list', 'watch'].map((verb) => ({ verb, ...kind }))),
+    { verb: 'create', group: 'authentication.k8s.io', resource: 'tokenreviews' },
+    { verb: 'patch', group: '', resource: 'nodes' },
+    ...['create', 'patch'].map((verb) => ({ verb, group: 'events.k8s.io', resource: 'events' })),
+    ...['get', 'update'].map((verb) => ({ verb, ...lease })),
+  ];
+}
 
 /** What an installation consists of, and that it runs. */
 export const existence: Category = {
@@ -65,7 +75,7 @@ export const existence: Category = {
       run: async (facts, signal) => {
         const account = `system:serviceaccount:${facts.namespace}:${controller.name}`;
         const missing: string[] = [];
-        for (const right of controllerRights)
+        for (const right of controllerRights(facts.namespace))
           if (!(await facts.cluster.may(account, right, signal))) missing.push(`${right.verb} ${right.resource}`);
         return missing.length === 0 ? undefined : `${account} may not ${missing.join(', ')}`;
       },
@@ -127,6 +137,21 @@ export const existence: Category = {
         const served = new Set((await facts.agentPods(signal)).map(({ spec }) => spec?.nodeName));
         const without = (await facts.linuxNodes(signal)).filter(({ metadata }) => !served.has(metadata.name));
         return listed(without.map(({ metadata }) => `${metadata.name} has none`));
+      },
+    },
+    {
+      id: 'weft-agent-startup-taint',
+      description: 'nodes whose agent is ready have lost their start-up taint',
+      severity: 'error',
+      isRetried: true,
+      hint: `Look for WEFT-E123 in the log of the controller that leads. By hand: \`kubectl taint node NAME ${startupTaint}-\`.`,
+      run: async (facts, signal) => {
+        const agents = (await facts.agentPods(signal)).filter((pod) => isConditionTrue(pod, 'Ready'));
+        const served = new Set(agents.map(({ spec }) => spec?.nodeName));
+        const kept = (await facts.nodes(signal)).filter(
+          ({ metadata, spec }) => served.has(metadata.name) && spec?.taints?.some(({ key }) => key === startupTaint),
+        );
+        return listed(kept.map(({ metadata }) => `${metadata.name} bears ${startupTaint}`));
       },
     },
   ],

@@ -24,6 +24,7 @@ const namespaced: readonly Kind[] = [
   { title: 'DaemonSets', group: 'apps', resource: 'daemonsets' },
   { title: 'Roles', group: 'rbac.authorization.k8s.io', resource: 'roles' },
   { title: 'RoleBindings', group: 'rbac.authorization.k8s.io', resource: 'rolebindings' },
+  { title: 'Leases', group: 'coordination.k8s.io', resource: 'leases' },
   { title: 'PodDisruptionBudgets', group: 'policy', resource: 'poddisruptionbudgets' },
   { title: 'NetworkPolicies', group: 'networking.k8s.io', resource: 'networkpolicies' },
 ];

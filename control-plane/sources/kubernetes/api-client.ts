@@ -8,10 +8,12 @@ import type { ApiAccess, ApiCredentials } from './api-access.ts';
 import { ApiSession } from './api-session.ts';
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With the query. */
   readonly path: string;
   readonly body?: unknown;
+  /** Of the body, where it is no object as it is. */
+  readonly contentType?: string;
   readonly accept?: string;
 }
 
@@ -110,7 +112,7 @@ export class ApiClient {
       ...credentials.headers,
       accept: request.accept ?? 'application/json',
       'user-agent': this.#userAgent,
-      ...(request.body !== undefined && { 'content-type': 'application/json' }),
+      ...(request.body !== undefined && { 'content-type': request.contentType ?? 'application/json' }),
     };
   }
 

@@ -30,7 +30,8 @@ export type Fault =
   /** An answer of 200 that is no JSON. */
   | 'garbage';
 
-interface Request {
+export interface FakeRequest {
+  readonly method: string;
   readonly url: URL;
   readonly headers: Record<string, string | string[] | undefined>;
   readonly body: string;
@@ -62,7 +63,7 @@ export interface FakeApiServerOptions {
 export class FakeApiServer {
   readonly requests: URL[] = [];
   /** By path; others, such as reviews of tokens. */
-  readonly handlers = new Map<string, (request: Request) => { status: number; body: unknown } | undefined>();
+  readonly handlers = new Map<string, (request: FakeRequest) => { status: number; body: unknown } | undefined>();
   readonly #options: FakeApiServerOptions;
   readonly #server: Server | Http2SecureServer;
   readonly #sockets = new Set<Socket>();
@@ -184,7 +185,7 @@ export class FakeApiServer {
     this.#watchers.clear();
   }
 
-  fail(path: string, verb: 'list' | 'watch' | 'post', ...faults: readonly Fault[]): void {
+  fail(path: string, verb: 'list' | 'watch' | 'post' | 'put' | 'patch', ...faults: readonly Fault[]): void {
     const key = `${verb} ${path}`;
     this.#faults.set(key, [...(this.#faults.get(key) ?? []), ...faults]);
   }
@@ -220,7 +221,8 @@ export class FakeApiServer {
       return;
     }
     const isWatch = url.searchParams.get('watch') === 'true';
-    const verb = request.method === 'POST' ? 'post' : isWatch ? 'watch' : 'list';
+    const { method = 'GET' } = request;
+    const verb = method !== 'GET' ? method.toLowerCase() : isWatch ? 'watch' : 'list';
     const fault = this.#faults.get(`${verb} ${url.pathname}`)?.shift();
     if (fault !== undefined && !(await this.#misbehave(fault, response))) return;
     const { token } = this.#options;
@@ -230,7 +232,7 @@ export class FakeApiServer {
     }
     const handler = this.handlers.get(url.pathname);
     if (handler !== undefined) {
-      const answer = handler({ url, headers: request.headers, body: Buffer.concat(chunks).toString() });
+      const answer = handler({ method, url, headers: request.headers, body: Buffer.concat(chunks).toString() });
       if (answer === undefined) refuse(response, 404, 'not found');
       else {
         const { body } = answer; // what the server passes on from elsewhere is text

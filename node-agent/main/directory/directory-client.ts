@@ -16,6 +16,8 @@ import { Directory } from '../../../control-plane/gen/weft/v1/directory_pb.ts';
 import type { Destination } from '../../../mesh/destination.ts';
 import { WeftError } from '../../../mesh/errors.ts';
 import type { OptedInNamespace } from '../../../mesh/namespace.ts';
+import type { Trouble } from '../../../mesh/trouble.ts';
+import { sameTrouble } from '../../../mesh/trouble.ts';
 import type { OwnWorkload } from '../../../mesh/workload.ts';
 import { ReconnectBackoff } from './backoff.ts';
 import { fromRpcError } from './controller.ts';
@@ -30,6 +32,8 @@ export interface DirectoryClientOptions {
   readonly node: string;
   readonly transport: Transport;
   readonly token: () => Promise<string>;
+  /** By uid: what workloads of this node suffer from now. The controller says it where people look; asked every 10 s. */
+  readonly troubles?: () => ReadonlyMap<string, Trouble>;
   /** Where the last known state is kept. */
   readonly cachePath: string;
   /** Also when the namespaces are others, and once the controller has said that they are not. */
@@ -232,14 +236,28 @@ export class DirectoryClient {
   }
 
   async *#requests(signal: AbortSignal): AsyncGenerator<ConnectRequest> {
-    yield request({ case: 'hello', value: this.#hello() });
+    const told = new Map(this.#options.troubles?.());
+    yield request({ case: 'hello', value: this.#hello(told) });
     while (!signal.aborted) {
       yield* this.#pending.take();
+      yield* this.#newTroubles(told);
       await this.#pending.wait(signal, sweepMs);
     }
   }
 
-  #hello(): MessageInitShape<typeof HelloSchema> {
+  *#newTroubles(told: Map<string, Trouble>): Generator<ConnectRequest> {
+    const now = this.#options.troubles?.() ?? new Map<string, Trouble>();
+    for (const uid of new Set([...told.keys(), ...now.keys()])) {
+      const trouble = now.get(uid);
+      if (sameTrouble(trouble, told.get(uid)) || this.#leaving.has(uid)) continue; // of a pod that leaves the answer is waited for
+      if (trouble === undefined) told.delete(uid);
+      else told.set(uid, trouble);
+      if (!this.#workloads.has(uid)) continue;
+      yield request({ case: 'report', value: { uid, meshed: this.#meshed.has(uid), ...(trouble && { trouble }) } });
+    }
+  }
+
+  #hello(troubles: ReadonlyMap<string, Trouble>): MessageInitShape<typeof HelloSchema> {
     this.#pending.clear();
     for (const uid of this.#leaving.keys()) this.#pending.report(uid, false); // to be told when everybody knows
     return {
@@ -247,6 +265,7 @@ export class DirectoryClient {
       epoch: this.#epoch,
       workloadsVersion: BigInt(this.#workloadsVersion),
       meshed: [...this.#meshed],
+      troubles: Object.fromEntries(troubles),
       subscriptions: [...this.#known.values()].map(({ address, port, version }) => ({
         address,
         port,

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/v1/directory.proto.
  */
 export const file_weft_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("Chd3ZWZ0L3YxL2RpcmVjdG9yeS5wcm90bxIHd2VmdC52MSLiAQoOQ29ubmVjdFJlcXVlc3QSHwoFaGVsbG8YASABKAsyDi53ZWZ0LnYxLkhlbGxvSAASJwoJc3Vic2NyaWJlGAIgASgLMhIud2VmdC52MS5TdWJzY3JpYmVIABIrCgt1bnN1YnNjcmliZRgDIAEoCzIULndlZnQudjEuVW5zdWJzY3JpYmVIABIhCgZyZXBvcnQYBCABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEisKC2Fja25vd2xlZGdlGAUgASgLMhQud2VmdC52MS5BY2tub3dsZWRnZUgAQgkKB21lc3NhZ2UifQoFSGVsbG8SDAoEbm9kZRgBIAEoCRINCgVlcG9jaBgCIAEoCRIZChF3b3JrbG9hZHNfdmVyc2lvbhgDIAEoBBIOCgZtZXNoZWQYBCADKAkSLAoNc3Vic2NyaXB0aW9ucxgFIAMoCzIVLndlZnQudjEuU3Vic2NyaXB0aW9uIjkKCVN1YnNjcmliZRIsCg1zdWJzY3JpcHRpb25zGAEgAygLMhUud2VmdC52MS5TdWJzY3JpcHRpb24iPgoMU3Vic2NyaXB0aW9uEg8KB2FkZHJlc3MYASABKAkSDAoEcG9ydBgCIAEoDRIPCgd2ZXJzaW9uGAMgASgEIjwKC1Vuc3Vic2NyaWJlEi0KDGRlc3RpbmF0aW9ucxgBIAMoCzIXLndlZnQudjEuRGVzdGluYXRpb25LZXkiLwoORGVzdGluYXRpb25LZXkSDwoHYWRkcmVzcxgBIAEoCRIMCgRwb3J0GAIgASgNIiUKBlJlcG9ydBILCgN1aWQYASABKAkSDgoGbWVzaGVkGAIgASgIIh4KC0Fja25vd2xlZGdlEg8KB3ZlcnNpb24YASABKAQisQEKD0Nvbm5lY3RSZXNwb25zZRIjCgd3ZWxjb21lGAEgASgLMhAud2VmdC52MS5XZWxjb21lSAASIQoGdXBkYXRlGAIgASgLMg8ud2VmdC52MS5VcGRhdGVIABIdCgRsZWZ0GAMgASgLMg0ud2VmdC52MS5MZWZ0SAASLAoMdHJ1c3RfYnVuZGxlGAQgASgLMhQud2VmdC52MS5UcnVzdEJ1bmRsZUgAQgkKB21lc3NhZ2UiGAoHV2VsY29tZRINCgVlcG9jaBgBIAEoCSIuCgtUcnVzdEJ1bmRsZRIPCgdhbmNob3JzGAEgAygMEg4KBmlzc3VlchgCIAEoDCJ2CgZVcGRhdGUSDwoHdmVyc2lvbhgBIAEoBBIqCgl3b3JrbG9hZHMYAiABKAsyFy53ZWZ0LnYxLldvcmtsb2Fkc0RlbHRhEi8KDGRlc3RpbmF0aW9ucxgDIAMoCzIZLndlZnQudjEuRGVzdGluYXRpb25EZWx0YSKaAQoOV29ya2xvYWRzRGVsdGESDwoHdmVyc2lvbhgBIAEoBBIMCgRmdWxsGAIgASgIEiUKB3Vwc2VydHMYAyADKAsyFC53ZWZ0LnYxLk93bldvcmtsb2FkEhQKDHJlbW92ZWRfdWlkcxgEIAMoCRIsCgpuYW1lc3BhY2VzGAUgASgLMhgud2VmdC52MS5OYW1lc3BhY2VzRGVsdGEiYgoPTmFtZXNwYWNlc0RlbHRhEgwKBGZ1bGwYASABKAgSKgoHdXBzZXJ0cxgCIAMoCzIZLndlZnQudjEuT3B0ZWRJbk5hbWVzcGFjZRIVCg1yZW1vdmVkX25hbWVzGAMgAygJIpsBChBPcHRlZEluTmFtZXNwYWNlEgwKBG5hbWUYASABKAkSQwoNY29uZmlndXJhdGlvbhgCIAMoCzIsLndlZnQudjEuT3B0ZWRJbk5hbWVzcGFjZS5Db25maWd1cmF0aW9uRW50cnkaNAoSQ29uZmlndXJhdGlvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi/AEKC093bldvcmtsb2FkEiMKCHdvcmtsb2FkGAEgASgLMhEud2VmdC52MS5Xb3JrbG9hZBIRCglhZGRyZXNzZXMYAiADKAkSDQoFcGhhc2UYAyABKAkSFwoPY29udGFpbmVyX3BvcnRzGAQgAygNEj4KDWNvbmZpZ3VyYXRpb24YBSADKAsyJy53ZWZ0LnYxLk93bldvcmtsb2FkLkNvbmZpZ3VyYXRpb25FbnRyeRIXCg91bndhbnRlZF9yZWFzb24YBiABKAkaNAoSQ29uZmlndXJhdGlvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEitQIKCFdvcmtsb2FkEgsKA3VpZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSDAoEbmFtZRgDIAEoCRIMCgRub2RlGAQgASgJEhcKD3NlcnZpY2VfYWNjb3VudBgFIAEoCRIQCghpZGVudGl0eRgGIAEoCRIOCgZ3YW50ZWQYByABKAgSEwoGbWVzaGVkGAggASgISACIAQESKAoMb3BhcXVlX3BvcnRzGAkgAygLMhIud2VmdC52MS5Qb3J0UmFuZ2USKQoNc2tpcHBlZF9wb3J0cxgKIAMoCzISLndlZnQudjEuUG9ydFJhbmdlEhIKCm93bmVyX2tpbmQYCyABKAkSEgoKb3duZXJfbmFtZRgMIAEoCRIVCg10ZW1wbGF0ZV9oYXNoGA0gASgJQgkKB19tZXNoZWQiKAoJUG9ydFJhbmdlEg0KBWZpcnN0GAEgASgNEgwKBGxhc3QYAiABKA0i1gIKEERlc3RpbmF0aW9uRGVsdGESJAoDa2V5GAEgASgLMhcud2VmdC52MS5EZXN0aW5hdGlvbktleRIPCgd2ZXJzaW9uGAIgASgEEiMKB3Vua25vd24YAyABKAsyEC53ZWZ0LnYxLlVua25vd25IABIlCghleHRlcm5hbBgEIAEoCzIRLndlZnQudjEuRXh0ZXJuYWxIABIlCgh3b3JrbG9hZBgFIAEoCzIRLndlZnQudjEuV29ya2xvYWRIABIjCgdzZXJ2aWNlGAYgASgLMhAud2VmdC52MS5TZXJ2aWNlSAASDAoEZnVsbBgHIAEoCBIiCgd1cHNlcnRzGAggAygLMhEud2VmdC52MS5FbmRwb2ludBIyChFyZW1vdmVkX2VuZHBvaW50cxgJIAMoCzIXLndlZnQudjEuRGVzdGluYXRpb25LZXlCDQoLZGVzdGluYXRpb24iCQoHVW5rbm93biIKCghFeHRlcm5hbCJ9CgdTZXJ2aWNlEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCXBvcnRfbmFtZRgDIAEoCRIUCgxhcHBfcHJvdG9jb2wYBCABKAkSKAoMb3BhcXVlX3BvcnRzGAUgAygLMhIud2VmdC52MS5Qb3J0UmFuZ2UinwEKCEVuZHBvaW50Eg8KB2FkZHJlc3MYASABKAkSDAoEcG9ydBgCIAEoDRINCgVyZWFkeRgDIAEoCBIPCgdzZXJ2aW5nGAQgASgIEhMKC3Rlcm1pbmF0aW5nGAUgASgIEgwKBG5vZGUYBiABKAkSDAoEem9uZRgHIAEoCRIjCgh3b3JrbG9hZBgIIAEoCzIRLndlZnQudjEuV29ya2xvYWQiKgoETGVmdBILCgN1aWQYASABKAkSFQoNbWlzc2luZ19ub2RlcxgCIAMoCTJNCglEaXJlY3RvcnkSQAoHQ29ubmVjdBIXLndlZnQudjEuQ29ubmVjdFJlcXVlc3QaGC53ZWZ0LnYxLkNvbm5lY3RSZXNwb25zZSgBMAFiBnByb3RvMw");
+  fileDesc("Chd3ZWZ0L3YxL2RpcmVjdG9yeS5wcm90bxIHd2VmdC52MSLiAQoOQ29ubmVjdFJlcXVlc3QSHwoFaGVsbG8YASABKAsyDi53ZWZ0LnYxLkhlbGxvSAASJwoJc3Vic2NyaWJlGAIgASgLMhIud2VmdC52MS5TdWJzY3JpYmVIABIrCgt1bnN1YnNjcmliZRgDIAEoCzIULndlZnQudjEuVW5zdWJzY3JpYmVIABIhCgZyZXBvcnQYBCABKAsyDy53ZWZ0LnYxLlJlcG9ydEgAEisKC2Fja25vd2xlZGdlGAUgASgLMhQud2VmdC52MS5BY2tub3dsZWRnZUgAQgkKB21lc3NhZ2Ui8AEKBUhlbGxvEgwKBG5vZGUYASABKAkSDQoFZXBvY2gYAiABKAkSGQoRd29ya2xvYWRzX3ZlcnNpb24YAyABKAQSDgoGbWVzaGVkGAQgAygJEiwKDXN1YnNjcmlwdGlvbnMYBSADKAsyFS53ZWZ0LnYxLlN1YnNjcmlwdGlvbhIuCgh0cm91YmxlcxgGIAMoCzIcLndlZnQudjEuSGVsbG8uVHJvdWJsZXNFbnRyeRpBCg1Ucm91Ymxlc0VudHJ5EgsKA2tleRgBIAEoCRIfCgV2YWx1ZRgCIAEoCzIQLndlZnQudjEuVHJvdWJsZToCOAEiOQoJU3Vic2NyaWJlEiwKDXN1YnNjcmlwdGlvbnMYASADKAsyFS53ZWZ0LnYxLlN1YnNjcmlwdGlvbiI+CgxTdWJzY3JpcHRpb24SDwoHYWRkcmVzcxgBIAEoCRIMCgRwb3J0GAIgASgNEg8KB3ZlcnNpb24YAyABKAQiPAoLVW5zdWJzY3JpYmUSLQoMZGVzdGluYXRpb25zGAEgAygLMhcud2VmdC52MS5EZXN0aW5hdGlvbktleSIvCg5EZXN0aW5hdGlvbktleRIPCgdhZGRyZXNzGAEgASgJEgwKBHBvcnQYAiABKA0iSAoGUmVwb3J0EgsKA3VpZBgBIAEoCRIOCgZtZXNoZWQYAiABKAgSIQoHdHJvdWJsZRgDIAEoCzIQLndlZnQudjEuVHJvdWJsZSIoCgdUcm91YmxlEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSIeCgtBY2tub3dsZWRnZRIPCgd2ZXJzaW9uGAEgASgEIrEBCg9Db25uZWN0UmVzcG9uc2USIwoHd2VsY29tZRgBIAEoCzIQLndlZnQudjEuV2VsY29tZUgAEiEKBnVwZGF0ZRgCIAEoCzIPLndlZnQudjEuVXBkYXRlSAASHQoEbGVmdBgDIAEoCzINLndlZnQudjEuTGVmdEgAEiwKDHRydXN0X2J1bmRsZRgEIAEoCzIULndlZnQudjEuVHJ1c3RCdW5kbGVIAEIJCgdtZXNzYWdlIhgKB1dlbGNvbWUSDQoFZXBvY2gYASABKAkiLgoLVHJ1c3RCdW5kbGUSDwoHYW5jaG9ycxgBIAMoDBIOCgZpc3N1ZXIYAiABKAwidgoGVXBkYXRlEg8KB3ZlcnNpb24YASABKAQSKgoJd29ya2xvYWRzGAIgASgLMhcud2VmdC52MS5Xb3JrbG9hZHNEZWx0YRIvCgxkZXN0aW5hdGlvbnMYAyADKAsyGS53ZWZ0LnYxLkRlc3RpbmF0aW9uRGVsdGEimgEKDldvcmtsb2Fkc0RlbHRhEg8KB3ZlcnNpb24YASABKAQSDAoEZnVsbBgCIAEoCBIlCgd1cHNlcnRzGAMgAygLMhQud2VmdC52MS5Pd25Xb3JrbG9hZBIUCgxyZW1vdmVkX3VpZHMYBCADKAkSLAoKbmFtZXNwYWNlcxgFIAEoCzIYLndlZnQudjEuTmFtZXNwYWNlc0RlbHRhImIKD05hbWVzcGFjZXNEZWx0YRIMCgRmdWxsGAEgASgIEioKB3Vwc2VydHMYAiADKAsyGS53ZWZ0LnYxLk9wdGVkSW5OYW1lc3BhY2USFQoNcmVtb3ZlZF9uYW1lcxgDIAMoCSKbAQoQT3B0ZWRJbk5hbWVzcGFjZRIMCgRuYW1lGAEgASgJEkMKDWNvbmZpZ3VyYXRpb24YAiADKAsyLC53ZWZ0LnYxLk9wdGVkSW5OYW1lc3BhY2UuQ29uZmlndXJhdGlvbkVudHJ5GjQKEkNvbmZpZ3VyYXRpb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIvwBCgtPd25Xb3JrbG9hZBIjCgh3b3JrbG9hZBgBIAEoCzIRLndlZnQudjEuV29ya2xvYWQSEQoJYWRkcmVzc2VzGAIgAygJEg0KBXBoYXNlGAMgASgJEhcKD2NvbnRhaW5lcl9wb3J0cxgEIAMoDRI+Cg1jb25maWd1cmF0aW9uGAUgAygLMicud2VmdC52MS5Pd25Xb3JrbG9hZC5Db25maWd1cmF0aW9uRW50cnkSFwoPdW53YW50ZWRfcmVhc29uGAYgASgJGjQKEkNvbmZpZ3VyYXRpb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrUCCghXb3JrbG9hZBILCgN1aWQYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgwKBG5hbWUYAyABKAkSDAoEbm9kZRgEIAEoCRIXCg9zZXJ2aWNlX2FjY291bnQYBSABKAkSEAoIaWRlbnRpdHkYBiABKAkSDgoGd2FudGVkGAcgASgIEhMKBm1lc2hlZBgIIAEoCEgAiAEBEigKDG9wYXF1ZV9wb3J0cxgJIAMoCzISLndlZnQudjEuUG9ydFJhbmdlEikKDXNraXBwZWRfcG9ydHMYCiADKAsyEi53ZWZ0LnYxLlBvcnRSYW5nZRISCgpvd25lcl9raW5kGAsgASgJEhIKCm93bmVyX25hbWUYDCABKAkSFQoNdGVtcGxhdGVfaGFzaBgNIAEoCUIJCgdfbWVzaGVkIigKCVBvcnRSYW5nZRINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNItYCChBEZXN0aW5hdGlvbkRlbHRhEiQKA2tleRgBIAEoCzIXLndlZnQudjEuRGVzdGluYXRpb25LZXkSDwoHdmVyc2lvbhgCIAEoBBIjCgd1bmtub3duGAMgASgLMhAud2VmdC52MS5Vbmtub3duSAASJQoIZXh0ZXJuYWwYBCABKAsyES53ZWZ0LnYxLkV4dGVybmFsSAASJQoId29ya2xvYWQYBSABKAsyES53ZWZ0LnYxLldvcmtsb2FkSAASIwoHc2VydmljZRgGIAEoCzIQLndlZnQudjEuU2VydmljZUgAEgwKBGZ1bGwYByABKAgSIgoHdXBzZXJ0cxgIIAMoCzIRLndlZnQudjEuRW5kcG9pbnQSMgoRcmVtb3ZlZF9lbmRwb2ludHMYCSADKAsyFy53ZWZ0LnYxLkRlc3RpbmF0aW9uS2V5Qg0KC2Rlc3RpbmF0aW9uIgkKB1Vua25vd24iCgoIRXh0ZXJuYWwifQoHU2VydmljZRIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIRCglwb3J0X25hbWUYAyABKAkSFAoMYXBwX3Byb3RvY29sGAQgASgJEigKDG9wYXF1ZV9wb3J0cxgFIAMoCzISLndlZnQudjEuUG9ydFJhbmdlIp8BCghFbmRwb2ludBIPCgdhZGRyZXNzGAEgASgJEgwKBHBvcnQYAiABKA0SDQoFcmVhZHkYAyABKAgSDwoHc2VydmluZxgEIAEoCBITCgt0ZXJtaW5hdGluZxgFIAEoCBIMCgRub2RlGAYgASgJEgwKBHpvbmUYByABKAkSIwoId29ya2xvYWQYCCABKAsyES53ZWZ0LnYxLldvcmtsb2FkIioKBExlZnQSCwoDdWlkGAEgASgJEhUKDW1pc3Npbmdfbm9kZXMYAiADKAkyTQoJRGlyZWN0b3J5EkAKB0Nvbm5lY3QSFy53ZWZ0LnYxLkNvbm5lY3RSZXF1ZXN0Ghgud2VmdC52MS5Db25uZWN0UmVzcG9uc2UoATABYgZwcm90bzM");
 
 /**
  * @generated from message weft.v1.ConnectRequest
@@ -97,6 +97,13 @@ export type Hello = Message<"weft.v1.Hello"> & {
    * @generated from field: repeated weft.v1.Subscription subscriptions = 5;
    */
   subscriptions: Subscription[];
+
+  /**
+   * All of them, by uid; those of an earlier stream end.
+   *
+   * @generated from field: map<string, weft.v1.Trouble> troubles = 6;
+   */
+  troubles: { [key: string]: Trouble };
 };
 
 /**
@@ -206,6 +213,13 @@ export type Report = Message<"weft.v1.Report"> & {
    * @generated from field: bool meshed = 2;
    */
   meshed: boolean;
+
+  /**
+   * Absent where there is none, or none any more.
+   *
+   * @generated from field: weft.v1.Trouble trouble = 3;
+   */
+  trouble?: Trouble | undefined;
 };
 
 /**
@@ -214,6 +228,32 @@ export type Report = Message<"weft.v1.Report"> & {
  */
 export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
   messageDesc(file_weft_v1_directory, 6);
+
+/**
+ * Why a workload is not in the mesh as it is to be, for people to read.
+ *
+ * @generated from message weft.v1.Trouble
+ */
+export type Trouble = Message<"weft.v1.Trouble"> & {
+  /**
+   * WEFT-E followed by three digits.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message weft.v1.Trouble.
+ * Use `create(TroubleSchema)` to create a new message.
+ */
+export const TroubleSchema: GenMessage<Trouble> = /*@__PURE__*/
+  messageDesc(file_weft_v1_directory, 7);
 
 /**
  * All updates up to the version are applied.
@@ -232,7 +272,7 @@ export type Acknowledge = Message<"weft.v1.Acknowledge"> & {
  * Use `create(AcknowledgeSchema)` to create a new message.
  */
 export const AcknowledgeSchema: GenMessage<Acknowledge> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 7);
+  messageDesc(file_weft_v1_directory, 8);
 
 /**
  * @generated from message weft.v1.ConnectResponse
@@ -273,7 +313,7 @@ export type ConnectResponse = Message<"weft.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 8);
+  messageDesc(file_weft_v1_directory, 9);
 
 /**
  * @generated from message weft.v1.Welcome
@@ -290,7 +330,7 @@ export type Welcome = Message<"weft.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 9);
+  messageDesc(file_weft_v1_directory, 10);
 
 /**
  * Whom the mesh trusts from now on. After Welcome, and whenever it changes.
@@ -318,7 +358,7 @@ export type TrustBundle = Message<"weft.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 10);
+  messageDesc(file_weft_v1_directory, 11);
 
 /**
  * @generated from message weft.v1.Update
@@ -349,7 +389,7 @@ export type Update = Message<"weft.v1.Update"> & {
  * Use `create(UpdateSchema)` to create a new message.
  */
 export const UpdateSchema: GenMessage<Update> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 11);
+  messageDesc(file_weft_v1_directory, 12);
 
 /**
  * The workloads of the agent's own node, and what counts for those that are not listed yet.
@@ -392,7 +432,7 @@ export type WorkloadsDelta = Message<"weft.v1.WorkloadsDelta"> & {
  * Use `create(WorkloadsDeltaSchema)` to create a new message.
  */
 export const WorkloadsDeltaSchema: GenMessage<WorkloadsDelta> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 12);
+  messageDesc(file_weft_v1_directory, 13);
 
 /**
  * Of the whole cluster: namespaces whose pods are to be in the mesh unless they say otherwise.
@@ -423,7 +463,7 @@ export type NamespacesDelta = Message<"weft.v1.NamespacesDelta"> & {
  * Use `create(NamespacesDeltaSchema)` to create a new message.
  */
 export const NamespacesDeltaSchema: GenMessage<NamespacesDelta> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 13);
+  messageDesc(file_weft_v1_directory, 14);
 
 /**
  * @generated from message weft.v1.OptedInNamespace
@@ -447,7 +487,7 @@ export type OptedInNamespace = Message<"weft.v1.OptedInNamespace"> & {
  * Use `create(OptedInNamespaceSchema)` to create a new message.
  */
 export const OptedInNamespaceSchema: GenMessage<OptedInNamespace> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 14);
+  messageDesc(file_weft_v1_directory, 15);
 
 /**
  * @generated from message weft.v1.OwnWorkload
@@ -493,7 +533,7 @@ export type OwnWorkload = Message<"weft.v1.OwnWorkload"> & {
  * Use `create(OwnWorkloadSchema)` to create a new message.
  */
 export const OwnWorkloadSchema: GenMessage<OwnWorkload> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 15);
+  messageDesc(file_weft_v1_directory, 16);
 
 /**
  * @generated from message weft.v1.Workload
@@ -581,7 +621,7 @@ export type Workload = Message<"weft.v1.Workload"> & {
  * Use `create(WorkloadSchema)` to create a new message.
  */
 export const WorkloadSchema: GenMessage<Workload> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 16);
+  messageDesc(file_weft_v1_directory, 17);
 
 /**
  * @generated from message weft.v1.PortRange
@@ -603,7 +643,7 @@ export type PortRange = Message<"weft.v1.PortRange"> & {
  * Use `create(PortRangeSchema)` to create a new message.
  */
 export const PortRangeSchema: GenMessage<PortRange> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 17);
+  messageDesc(file_weft_v1_directory, 18);
 
 /**
  * @generated from message weft.v1.DestinationDelta
@@ -675,7 +715,7 @@ export type DestinationDelta = Message<"weft.v1.DestinationDelta"> & {
  * Use `create(DestinationDeltaSchema)` to create a new message.
  */
 export const DestinationDeltaSchema: GenMessage<DestinationDelta> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 18);
+  messageDesc(file_weft_v1_directory, 19);
 
 /**
  * @generated from message weft.v1.Unknown
@@ -688,7 +728,7 @@ export type Unknown = Message<"weft.v1.Unknown"> & {
  * Use `create(UnknownSchema)` to create a new message.
  */
 export const UnknownSchema: GenMessage<Unknown> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 19);
+  messageDesc(file_weft_v1_directory, 20);
 
 /**
  * @generated from message weft.v1.External
@@ -701,7 +741,7 @@ export type External = Message<"weft.v1.External"> & {
  * Use `create(ExternalSchema)` to create a new message.
  */
 export const ExternalSchema: GenMessage<External> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 20);
+  messageDesc(file_weft_v1_directory, 21);
 
 /**
  * @generated from message weft.v1.Service
@@ -738,7 +778,7 @@ export type Service = Message<"weft.v1.Service"> & {
  * Use `create(ServiceSchema)` to create a new message.
  */
 export const ServiceSchema: GenMessage<Service> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 21);
+  messageDesc(file_weft_v1_directory, 22);
 
 /**
  * @generated from message weft.v1.Endpoint
@@ -792,7 +832,7 @@ export type Endpoint = Message<"weft.v1.Endpoint"> & {
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema: GenMessage<Endpoint> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 22);
+  messageDesc(file_weft_v1_directory, 23);
 
 /**
  * Nobody relies on the workload being meshed any more.
@@ -818,7 +858,7 @@ export type Left = Message<"weft.v1.Left"> & {
  * Use `create(LeftSchema)` to create a new message.
  */
 export const LeftSchema: GenMessage<Left> = /*@__PURE__*/
-  messageDesc(file_weft_v1_directory, 23);
+  messageDesc(file_weft_v1_directory, 24);
 
 /**
  * What the agents of the nodes know about the mesh. The caller shows its token as `authorization: Bearer`.

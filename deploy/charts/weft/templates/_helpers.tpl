@@ -33,3 +33,12 @@ imagePullSecrets:
 {{- dict "crt" $authority.Cert "key" $authority.Key "ca" $authority.Cert | toJson }}
 {{- end }}
 {{- end }}
+
+{{- /*
+Of what has to run before the agent of its node is ready: agents need a controller for that, and where all nodes are new none would ever
+be scheduled. Nothing of it is in the mesh.
+*/}}
+{{- define "weft.tolerations" -}}
+{{- $startup := dict "key" "weft.dev/agent-not-ready" "operator" "Exists" }}
+{{- append .Values.controller.tolerations $startup | toJson }}
+{{- end }}

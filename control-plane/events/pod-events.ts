@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { WeftError } from '../../mesh/errors.ts';
+import type { Workload } from '../../mesh/workload.ts';
+import { microTime } from '../leadership/lease.ts';
+import type { ApiClient } from '../sources/kubernetes/api-client.ts';
+import { ApiFailure } from '../sources/kubernetes/api-client.ts';
+import type { RetryTimes } from '../sources/kubernetes/retry-schedule.ts';
+import { RetrySchedule } from '../sources/kubernetes/retry-schedule.ts';
+import { podEvent } from './pod-event.ts';
+import type { PodTrouble, Troubles } from './troubles.ts';
+
+export interface PodEventsOptions {
+  readonly client: Pick<ApiClient, 'json'>;
+  readonly troubles: Troubles;
+  /** Who says it. */
+  readonly instance: string;
+  readonly workload: (uid: string) => Workload | undefined;
+  /** Told once for as long as it stays the same. */
+  readonly onProblem: (problem: WeftError) => void;
+  readonly times?: EventTimes;
+}
+
+export interface EventTimes {
+  /** What lasts shorter is not told, such as what an agent mends with its next attempt. */
+  readonly settleMs: number;
+  /** Between two tellings of the same trouble of the same pod. Less than an hour, after which servers forget Events. */
+  readonly repeatMs: number;
+  /** Between two requests. */
+  readonly paceMs: number;
+  readonly lookMs: number;
+  readonly retry: RetryTimes;
+}
+
+export const clusterEventTimes: EventTimes = {
+  settleMs: 5000,
+  repeatMs: 5 * 60_000,
+  paceMs: 100,
+  lookMs: 5000,
+  retry: { firstMs: 1000, maximumMs: 60_000 },
+};
+
+/** What was told of one trouble of one pod. */
+interface Series {
+  readonly since: number;
+  /** The Event, once there is one. */
+  name?: string;
+  count: number;
+  toldAt: number;
+}
+
+const requestMs = 10_000;
+/** Of those beyond, an Event may be told more often. */
+const maximumSeries = 10_000;
+
+/** Says as Events of pods what agents cannot do for them. What lasts is said again every few minutes in the same Event, as a series. */
+export class PodEvents {
+  readonly #options: PodEventsOptions;
+  readonly #times: EventTimes;
+  /** By uid and code, those that were looked at last at the end. */
+  readonly #series = new Map<string, Series>();
+  #told = '';
+
+  constructor(options: PodEventsOptions) {
+    this.#options = options;
+    this.#times = options.times ?? clusterEventTimes;
+  }
+
+  /** Until the signal. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { lookMs, paceMs, retry } = this.#times;
+    const { troubles } = this.#options;
+    const retries = new RetrySchedule(retry);
+    const hasEnded = (): boolean => signal.aborted;
+    while (!hasEnded()) {
+      let failure: unknown;
+      for (const told of troubles.all()) {
+        const series = this.#seriesOf(told);
+        const workload = this.#isDue(series) ? this.#subject(told) : undefined;
+        if (workload === undefined || !troubles.has(told)) continue;
+        try {
+          await this.#tell(workload, told, series, signal);
+          retries.succeeded();
+          this.#told = '';
+        } catch (error) {
+          failure = error;
+        }
+        if (failure !== undefined || hasEnded()) break;
+        await sleep(paceMs, signal);
+      }
+      if (hasEnded()) return;
+      if (failure === undefined) await sleep(lookMs, signal);
+      else await this.#pause(failure, retries, signal);
+    }
+  }
+
+  #seriesOf({ uid, trouble }: PodTrouble): Series {
+    const key = `${uid} ${trouble.code}`;
+    const series = this.#series.get(key) ?? { since: performance.now(), count: 0, toldAt: -Infinity };
+    this.#series.delete(key);
+    this.#series.set(key, series);
+    const [oldest] = this.#series.keys();
+    if (this.#series.size > maximumSeries && oldest !== undefined) this.#series.delete(oldest);
+    return series;
+  }
+
+  #isDue({ since, toldAt }: Series): boolean {
+    const now = performance.now();
+    return now - since >= this.#times.settleMs && now - toldAt >= this.#times.repeatMs;
+  }
+
+  /** An agent has a say about the pods of its own node that are to be in the mesh, and about no others. */
+  #subject({ node, uid }: PodTrouble): Workload | undefined {
+    const workload = this.#options.workload(uid);
+    if (workload?.node !== node || !workload.wanted || workload.terminal || workload.deleting) return undefined;
+    return workload;
+  }
+
+  async #tell(workload: Workload, { trouble }: PodTrouble, series: Series, signal: AbortSignal): Promise<void> {
+    const { client, instance } = this.#options;
+    const collection = `/apis/events.k8s.io/v1/namespaces/${workload.namespace}/events`;
+    const now = Date.now();
+    if (series.name !== undefined) {
+      const body = { series: { count: series.count + 1, lastObservedTime: microTime(now) } };
+      const path = `${collection}/${series.name}`;
+      const contentType = 'application/merge-patch+json';
+      try {
+        await client.json({ method: 'PATCH', path, body, contentType }, signal, requestMs);
+        this.#wasTold(series);
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
+        series.count = 0; // servers forget Events
+      }
+    }
+    const body = podEvent(workload, trouble, { instance, suffix: randomBytes(8).toString('hex'), now });
+    try {
+      await client.json({ method: 'POST', path: collection, body }, signal, requestMs);
+      series.name = body.metadata.name;
+    } catch (error) {
+      // The namespace is gone or going, or the server does not take this one: nothing that waiting would mend.
+      const isFinal = error instanceof ApiFailure && [404, 409, 422].includes(error.status);
+      if (!isFinal && !isGoing(error)) throw error;
+    }
+    this.#wasTold(series);
+  }
+
+  #wasTold(series: Series): void {
+    series.count++;
+    series.toldAt = performance.now();
+  }
+
+  async #pause(cause: unknown, retries: RetrySchedule, signal: AbortSignal): Promise<void> {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    if (reason !== this.#told)
+      this.#options.onProblem(new WeftError('WEFT-E124', `Events cannot be written: ${reason}`, { cause }));
+    this.#told = reason;
+    await sleep(retries.next(cause instanceof ApiFailure ? cause.retryAfterMs : 0), signal);
+  }
+}
+
+/** A namespace that is being deleted takes nothing new, which servers tell as a missing right. */
+function isGoing(error: unknown): boolean {
+  return error instanceof ApiFailure && error.status === 403 && error.text.includes('NamespaceTerminating');
+}
+
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => undefined);
+}
