@@ -10,12 +10,22 @@ export interface SourcePod extends Omit<PodFacts, 'containers'> {
   readonly nodeName: string;
   readonly serviceAccount: string;
   readonly containers: readonly { readonly name: string; readonly ports: readonly number[] }[];
+  /** Ports of its node that lead to it; none of one that uses its node's network. */
+  readonly hostPorts: readonly HostPort[];
   /** podIPs as text; empty until there are any. */
   readonly addresses: readonly string[];
   /** Milliseconds since the epoch; 0 where nothing tells. */
   readonly createdAt: number;
   /** It has a deletionTimestamp. */
   readonly deleting: boolean;
+}
+
+/** TCP only. */
+export interface HostPort {
+  readonly port: number;
+  readonly containerPort: number;
+  /** Of the node; empty: all that it has. */
+  readonly address: string;
 }
 
 export interface SourceServiceAccount {
@@ -30,6 +40,10 @@ export interface SourceService {
   /** clusterIPs as text; none of a headless service. */
   readonly addresses: readonly string[];
   readonly ports: readonly SourceServicePort[];
+  /** By the client's address (ClientIP), as there is no other. */
+  readonly sessionAffinity: boolean;
+  /** Clients inside of the cluster reach endpoints of their own node only (internalTrafficPolicy: Local). */
+  readonly nodeLocal: boolean;
 }
 
 export interface SourceServicePort {
@@ -39,6 +53,8 @@ export interface SourceServicePort {
   readonly protocol: string;
   /** A number, or the name of a container port. */
   readonly targetPort: number | string;
+  /** Of all nodes; 0: none. */
+  readonly nodePort: number;
   readonly appProtocol: string;
 }
 
