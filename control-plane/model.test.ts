@@ -20,7 +20,8 @@ const rules: WorkloadRules = {
 const networks = [parseNetwork('10.0.0.0/8')];
 const podAddresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
 const serviceAddresses = ['10.96.0.1', '10.96.0.2'];
-const addresses = [...podAddresses, ...serviceAddresses, '10.1.1.1', '192.0.2.1'];
+const nodeAddresses = ['192.0.2.1', '192.0.2.2'];
+const addresses = [...podAddresses, ...serviceAddresses, ...nodeAddresses, '10.1.1.1'];
 const nodes = ['n1', 'n2'];
 const uids = ['u1', 'u2', 'u3', 'u4'];
 
@@ -38,6 +39,14 @@ const podObject: fc.Arbitrary<SourceObject> = fc
     hostNetwork: fc.boolean(),
     deleting: fc.boolean(),
     createdAt: fc.nat(2),
+    hostPorts: fc.array(
+      fc.record({
+        port: fc.constantFrom(80, 81),
+        containerPort: fc.constantFrom(8080, 8081),
+        address: fc.constantFrom('', ...nodeAddresses),
+      }),
+      { maxLength: 1 },
+    ),
   })
   .map(({ uid, ...fields }) => ({ kind: 'Pod', value: testPod(uid, fields) }));
 
@@ -57,8 +66,16 @@ const anyObject: fc.Arbitrary<SourceObject> = fc.oneof(
       name: fc.constantFrom('a', 'b'),
       addresses: fc.subarray(serviceAddresses),
       port: fc.constantFrom(80, 81),
+      nodePort: fc.constantFrom(0, 80, 81),
     })
-    .map(({ name, addresses, port }) => ({ kind: 'Service' as const, value: testService(name, addresses, port) })),
+    .map(({ name, addresses, port, nodePort }) => {
+      const service = testService(name, addresses, port);
+      const ports = service.ports.map((one) => ({ ...one, nodePort }));
+      return { kind: 'Service' as const, value: { ...service, ports } };
+    }),
+  fc
+    .record({ name: fc.constantFrom(...nodes), addresses: fc.subarray(nodeAddresses) })
+    .map(({ name, addresses }) => ({ kind: 'Node' as const, value: { name, zone: '', addresses, taints: [] } })),
   fc
     .record({
       service: fc.constantFrom('a', 'b'),
@@ -234,4 +251,39 @@ test('a service of both families leads from each address to the endpoints of its
   };
   assert.deepEqual(endpointsOf('10.96.0.1'), ['10.0.0.1', '10.0.0.2']);
   assert.deepEqual(endpointsOf('fd00:96::1'), ['fd00::1']);
+});
+
+test("a node's port leads to the service or the pod that has it, on the nodes where it does", () => {
+  const model = new Model(rules);
+  const service = testService('web', ['10.96.0.1']);
+  const ports = service.ports.map((port) => ({ ...port, nodePort: 30080 }));
+  const hostPorts = [
+    { port: 8099, containerPort: 8080, address: '' },
+    { port: 8098, containerPort: 8081, address: '192.0.2.9' },
+  ];
+  model.apply(
+    upsert(
+      { kind: 'Node', value: { name: 'n1', zone: '', addresses: ['192.0.2.1'], taints: [] } },
+      { kind: 'Node', value: { name: 'n2', zone: '', addresses: ['192.0.2.2'], taints: [] } },
+      { kind: 'Pod', value: testPod('u1', { addresses: ['10.0.0.1', 'fd00::1'], hostPorts }) },
+      { kind: 'Service', value: { ...service, ports, nodeLocal: true } },
+      { kind: 'EndpointSlice', value: testSlice('web', ['10.0.0.1', '10.0.0.2']) },
+    ),
+  );
+  for (const address of nodeAddresses) {
+    const found = look(model, address, 30080);
+    assert.ok(found.kind === 'service');
+    assert.deepEqual([...found.endpoints.keys()], ['10.0.0.1:8080', '10.0.0.2:8080']);
+    assert.equal(found.service.nodeLocal, false); // of its own address only
+  }
+  const pod = look(model, '192.0.2.1', 8099);
+  assert.ok(pod.kind === 'workload');
+  assert.deepEqual([pod.workload.uid, pod.target], ['u1', { address: '10.0.0.1', port: 8080 }]);
+  for (const [address, port] of [
+    ['192.0.2.2', 8099],
+    ['192.0.2.1', 8098],
+    ['192.0.2.1', 30081],
+    ['192.0.2.3', 30080],
+  ] as const)
+    assert.equal(look(model, address, port).kind, 'external', `${address} ${port}`);
 });

@@ -10,6 +10,7 @@ import { compileService } from '../mesh/service.ts';
 import type { Workload, WorkloadRules } from '../mesh/workload.ts';
 import { compileWorkload } from '../mesh/workload.ts';
 import { MultiMap } from './multi-map.ts';
+import { NodePorts } from './node-ports.ts';
 import type { Delta } from './sources/source.ts';
 
 export interface ModelChange {
@@ -52,6 +53,7 @@ export class Model implements MeshView {
   readonly #slicesOfService = new MultiMap<string, string>();
   /** Services by the addresses of their endpoints. */
   readonly #servicesBehind = new MultiMap<string, string>();
+  readonly #nodePorts = new NodePorts();
   readonly #captured = new Map<string, Set<string>>();
   readonly #listeners: ((change: ModelChange) => void)[] = [];
   #version = 1; // 0 stands for knowing nothing
@@ -124,6 +126,7 @@ export class Model implements MeshView {
   addressesOf(workload: Workload): Set<string> {
     const change = nothingChanged();
     for (const address of workload.addresses) this.#touch(address, change);
+    this.#touchHostPorts(workload, change);
     return change.addresses;
   }
 
@@ -133,14 +136,25 @@ export class Model implements MeshView {
 
   /** Of several, which only a mistake can make, always the same. */
   serviceAt(address: string): Service | undefined {
-    const keys = this.#servicesAt.get(address);
-    if (keys.size === 0) return undefined;
-    return this.#services.get([...keys].reduce((a, b) => (a < b ? a : b)));
+    return this.#firstService(this.#servicesAt.get(address));
+  }
+
+  serviceAtNode(address: string, port: number): Service | undefined {
+    return this.#firstService(this.#nodePorts.servicesAt(address, port));
+  }
+
+  podsAtNode(address: string, port: number): Workload[] {
+    return this.#existing(this.#nodePorts.podsAt(address, port));
   }
 
   slicesOf(service: Service): SourceEndpointSlice[] {
     const keys = [...this.#slicesOfService.get(`${service.namespace}/${service.name}`)].sort();
     return keys.map((key) => this.#slices.get(key)).filter((slice) => slice !== undefined);
+  }
+
+  #firstService(keys: ReadonlySet<string>): Service | undefined {
+    if (keys.size === 0) return undefined;
+    return this.#services.get([...keys].reduce((a, b) => (a < b ? a : b)));
   }
 
   #existing(uids: Iterable<string>): Workload[] {
@@ -161,8 +175,10 @@ export class Model implements MeshView {
       case 'EndpointSlice':
         this.#applySlice(exists, objectKey(object), object.value, change);
         break;
-      case 'ServiceAccount':
-      case 'Node': // pods say all that is asked so far
+      case 'Node':
+        for (const address of this.#nodePorts.setNode(object.value, exists)) change.addresses.add(address);
+        break;
+      case 'ServiceAccount': // pods say all that is asked so far
     }
   }
 
@@ -214,6 +230,8 @@ export class Model implements MeshView {
       this.#workloadsAt.add(address, workload.uid);
       this.#touch(address, change);
     }
+    this.#nodePorts.addPod(workload);
+    this.#touchHostPorts(workload, change);
   }
 
   #unindex(workload: Workload, change: MutableChange): void {
@@ -222,6 +240,12 @@ export class Model implements MeshView {
       this.#workloadsAt.delete(address, workload.uid);
       this.#touch(address, change);
     }
+    this.#nodePorts.deletePod(workload);
+    this.#touchHostPorts(workload, change);
+  }
+
+  #touchHostPorts(workload: Workload, change: MutableChange): void {
+    for (const address of this.#nodePorts.addressesOfPod(workload)) change.addresses.add(address);
   }
 
   /** An address, and the services that lead to it. */
@@ -231,19 +255,25 @@ export class Model implements MeshView {
   }
 
   #touchService(key: string, change: MutableChange): void {
-    for (const address of this.#services.get(key)?.addresses ?? []) change.addresses.add(address);
+    const service = this.#services.get(key);
+    if (service === undefined) return;
+    for (const address of service.addresses) change.addresses.add(address);
+    for (const address of this.#nodePorts.addressesOfService(service)) change.addresses.add(address);
   }
 
   #applyService(exists: boolean, service: Service, change: MutableChange): void {
     const key = `${service.namespace}/${service.name}`;
     this.#touchService(key, change);
-    for (const address of this.#services.get(key)?.addresses ?? []) this.#servicesAt.delete(address, key);
+    const before = this.#services.get(key);
+    for (const address of before?.addresses ?? []) this.#servicesAt.delete(address, key);
+    if (before !== undefined) this.#nodePorts.deleteService(key, before);
     if (!exists) {
       this.#services.delete(key);
       return;
     }
     this.#services.set(key, service);
     for (const address of service.addresses) this.#servicesAt.add(address, key);
+    this.#nodePorts.addService(key, service);
     this.#touchService(key, change);
   }
 

@@ -1,8 +1,8 @@
 import type { Address, Network } from './address.ts';
 import { isInNetwork, parseAddress } from './address.ts';
-import type { SourceEndpointSlice } from './objects.ts';
+import type { HostPort, SourceEndpointSlice } from './objects.ts';
 import { includesPort } from './opaque-ports.ts';
-import type { Endpoint, Service } from './service.ts';
+import type { Endpoint, Service, ServicePort } from './service.ts';
 import { compileEndpoints, familyOf } from './service.ts';
 import type { PortRange } from './skips.ts';
 import type { Workload, WorkloadFacts } from './workload.ts';
@@ -12,15 +12,25 @@ import { ownerOfAddress, sameFacts, samePorts } from './workload.ts';
 export type Destination =
   /** Inside the cluster's networks, and no object has the address (yet). */
   | { readonly kind: 'unknown' }
-  /** Nothing of the cluster, or an address of a node. */
+  /** Nothing of the cluster, or a port of a node that leads to none of its pods. */
   | { readonly kind: 'external' }
-  | { readonly kind: 'workload'; readonly workload: WorkloadFacts }
+  | {
+      readonly kind: 'workload';
+      readonly workload: WorkloadFacts;
+      /** Where it is reached; absent where that is what was dialled. */
+      readonly target?: Target;
+    }
   | {
       readonly kind: 'service';
       readonly service: ServiceFacts;
       /** By address and port. */
       readonly endpoints: ReadonlyMap<string, Endpoint>;
     };
+
+export interface Target {
+  readonly address: string;
+  readonly port: number;
+}
 
 /** What a client has to know of a service and one of its ports. */
 export interface ServiceFacts {
@@ -30,6 +40,10 @@ export interface ServiceFacts {
   readonly portName: string;
   readonly appProtocol: string;
   readonly opaquePorts: readonly PortRange[];
+  /** A client is always led to the same endpoint. */
+  readonly sessionAffinity: boolean;
+  /** Only endpoints of the client's own node may be used. */
+  readonly nodeLocal: boolean;
 }
 
 /** The model as a look-up sees it. */
@@ -38,6 +52,10 @@ export interface MeshView {
   podsAt(address: string): Iterable<Workload>;
   serviceAt(address: string): Service | undefined;
   slicesOf(service: Service): Iterable<SourceEndpointSlice>;
+  /** That has the port on all nodes, where the address is a node's. */
+  serviceAtNode(address: string, port: number): Service | undefined;
+  /** All pods, of whatever state, that have the port on the node whose address it is. */
+  podsAtNode(address: string, port: number): Iterable<Workload>;
 }
 
 /** @param address in the form of formatAddress */
@@ -48,17 +66,41 @@ export function lookUp(
   port: number,
 ): Destination {
   const service = view.serviceAt(address);
-  if (service !== undefined) return servicePort(view, service, address, port);
+  if (service !== undefined) return servicePort(view, service, (one) => one.port === port, { address, port });
   const pods = [...view.podsAt(address)];
   const workload = ownerOfAddress(pods);
   if (workload !== undefined) return { kind: 'workload', workload };
+  const atNode = lookUpAtNode(view, address, port);
+  if (atNode !== undefined) return atNode;
   if (pods.some((pod) => pod.hostNetwork && !pod.terminal)) return { kind: 'external' };
   return { kind: isInside(clusterNetworks, parseAddress(address)) ? 'unknown' : 'external' };
 }
 
-function servicePort(view: MeshView, service: Service, address: string, port: number): Destination {
-  const { namespace, name, opaquePorts } = service;
-  const found = service.ports.find((one) => one.port === port);
+/** What kube-proxy and the CNI's portmap do there for those who dial in plaintext. */
+function lookUpAtNode(view: MeshView, address: string, port: number): Destination | undefined {
+  const service = view.serviceAtNode(address, port);
+  if (service !== undefined) {
+    return servicePort(view, { ...service, nodeLocal: false }, (one) => one.nodePort === port, { address, port });
+  }
+  const leads = (one: HostPort): boolean => one.port === port && (one.address === '' || one.address === address);
+  const pods = [...view.podsAtNode(address, port)].filter(({ hostPorts }) => hostPorts.some(leads));
+  const workload = ownerOfAddress(pods);
+  const { addresses, hostPorts } = pods.find(({ uid }) => uid === workload?.uid) ?? { addresses: [], hostPorts: [] };
+  const own = addresses.find((one) => familyOf(one) === familyOf(address));
+  const containerPort = hostPorts.find(leads)?.containerPort;
+  if (workload === undefined || own === undefined || containerPort === undefined) return undefined;
+  return { kind: 'workload', workload, target: { address: own, port: containerPort } };
+}
+
+function servicePort(
+  view: MeshView,
+  service: Service,
+  isMeant: (port: ServicePort) => boolean,
+  dialled: Target,
+): Destination {
+  const { namespace, name, opaquePorts, sessionAffinity, nodeLocal } = service;
+  const { address, port } = dialled;
+  const found = service.ports.find(isMeant);
   return {
     kind: 'service',
     service: {
@@ -66,7 +108,9 @@ function servicePort(view: MeshView, service: Service, address: string, port: nu
       name,
       portName: found?.name ?? '',
       appProtocol: found?.appProtocol ?? '',
-      opaquePorts: includesPort(opaquePorts, port) ? [[port, port]] : [],
+      opaquePorts: includesPort(opaquePorts, found?.port ?? port) ? [[port, port]] : [],
+      sessionAffinity,
+      nodeLocal,
     },
     endpoints:
       found === undefined
@@ -85,12 +129,16 @@ function isInside(networks: readonly Network[], address: Address): boolean {
 export function sameHead(a: Destination, b: Destination): boolean {
   switch (a.kind) {
     case 'workload':
-      return b.kind === 'workload' && sameFacts(a.workload, b.workload);
+      return b.kind === 'workload' && sameFacts(a.workload, b.workload) && sameTarget(a.target, b.target);
     case 'service':
       return b.kind === 'service' && sameService(a.service, b.service);
     default:
       return a.kind === b.kind;
   }
+}
+
+function sameTarget(a: Target | undefined, b: Target | undefined): boolean {
+  return a?.address === b?.address && a?.port === b?.port;
 }
 
 function sameService(a: ServiceFacts, b: ServiceFacts): boolean {
@@ -99,6 +147,8 @@ function sameService(a: ServiceFacts, b: ServiceFacts): boolean {
     a.name === b.name &&
     a.portName === b.portName &&
     a.appProtocol === b.appProtocol &&
+    a.sessionAffinity === b.sessionAffinity &&
+    a.nodeLocal === b.nodeLocal &&
     samePorts(a.opaquePorts, b.opaquePorts)
   );
 }

@@ -18,6 +18,7 @@ export function testPod(uid: string, fields: Partial<SourcePod> = {}): SourcePod
     hostNetwork: false,
     phase: 'Running',
     containers: [],
+    hostPorts: [],
     addresses: [],
     createdAt: 0,
     deleting: false,
@@ -32,7 +33,9 @@ export function testService(name: string, addresses: readonly string[], port = 8
     name,
     annotations: {},
     addresses,
-    ports: [{ name: 'http', port, protocol: 'TCP', targetPort: 8080, appProtocol: '' }],
+    ports: [{ name: 'http', port, protocol: 'TCP', targetPort: 8080, nodePort: 0, appProtocol: '' }],
+    sessionAffinity: false,
+    nodeLocal: false,
   };
 }
 

@@ -13,6 +13,8 @@ export interface SourcePod extends Omit<PodFacts, 'containers'> {
   /** Undefined where nobody keeps it, or nobody whom metrics know. */
   readonly owner: Owner | undefined;
   readonly containers: readonly { readonly name: string; readonly ports: readonly number[] }[];
+  /** Ports of its node that lead to it; none of one that uses its node's network. */
+  readonly hostPorts: readonly HostPort[];
   /** podIPs as text; empty until there are any. */
   readonly addresses: readonly string[];
   /** Milliseconds since the epoch; 0 where nothing tells. */
@@ -21,6 +23,14 @@ export interface SourcePod extends Omit<PodFacts, 'containers'> {
   readonly deleting: boolean;
   /** Its condition Ready. */
   readonly ready: boolean;
+}
+
+/** TCP only. */
+export interface HostPort {
+  readonly port: number;
+  readonly containerPort: number;
+  /** Of the node; empty: all that it has. */
+  readonly address: string;
 }
 
 export interface SourceServiceAccount {
@@ -35,6 +45,10 @@ export interface SourceService {
   /** clusterIPs as text; none of a headless service. */
   readonly addresses: readonly string[];
   readonly ports: readonly SourceServicePort[];
+  /** By the client's address (ClientIP), as there is no other. */
+  readonly sessionAffinity: boolean;
+  /** Clients inside of the cluster reach endpoints of their own node only (internalTrafficPolicy: Local). */
+  readonly nodeLocal: boolean;
 }
 
 export interface SourceServicePort {
@@ -44,6 +58,8 @@ export interface SourceServicePort {
   readonly protocol: string;
   /** A number, or the name of a container port. */
   readonly targetPort: number | string;
+  /** Of all nodes; 0: none. */
+  readonly nodePort: number;
   readonly appProtocol: string;
 }
 

@@ -13,12 +13,18 @@ export interface Service {
   readonly ports: readonly ServicePort[];
   /** Of the service's own port numbers. */
   readonly opaquePorts: readonly PortRange[];
+  /** A client is always led to the same endpoint. */
+  readonly sessionAffinity: boolean;
+  /** Clients inside of the cluster reach endpoints of their own node only. */
+  readonly nodeLocal: boolean;
 }
 
 export interface ServicePort {
   readonly name: string;
   readonly port: number;
   readonly targetPort: number | string;
+  /** Of all nodes; 0: none. */
+  readonly nodePort: number;
   readonly appProtocol: string;
 }
 
@@ -41,8 +47,10 @@ export function compileService(service: SourceService): Service {
     addresses: service.addresses,
     ports: service.ports
       .filter(({ protocol }) => protocol === 'TCP')
-      .map(({ name, port, targetPort, appProtocol }) => ({ name, port, targetPort, appProtocol })),
+      .map(({ name, port, targetPort, nodePort, appProtocol }) => ({ name, port, targetPort, nodePort, appProtocol })),
     opaquePorts: parseOpaquePorts(service.annotations) ?? defaultOpaquePorts,
+    sessionAffinity: service.sessionAffinity,
+    nodeLocal: service.nodeLocal,
   };
 }
 

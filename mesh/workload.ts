@@ -1,5 +1,5 @@
 import { judgeEnrolment } from './enrolment.ts';
-import type { SourceNamespace, SourcePod } from './objects.ts';
+import type { HostPort, SourceNamespace, SourcePod } from './objects.ts';
 import { defaultOpaquePorts, parseOpaquePorts } from './opaque-ports.ts';
 import type { Owner } from './owner.ts';
 import { sameOwner, templateHashLabel } from './owner.ts';
@@ -44,6 +44,8 @@ export interface Workload extends OwnWorkload {
   readonly deleting: boolean;
   /** Its addresses are the node's. */
   readonly hostNetwork: boolean;
+  /** Ports of its node that lead to it. */
+  readonly hostPorts: readonly HostPort[];
   readonly createdAt: number;
 }
 
@@ -87,6 +89,7 @@ export function compileWorkload(
     terminal: pod.phase === 'Succeeded' || pod.phase === 'Failed',
     deleting: pod.deleting,
     hostNetwork: pod.hostNetwork,
+    hostPorts: pod.hostPorts,
     createdAt: pod.createdAt,
   };
 }

@@ -61,6 +61,7 @@ export class DestinationState {
       key: { address: this.address, port: this.port },
       version: BigInt(this.#version),
       destination: this.#head(),
+      ...(this.#current.kind === 'workload' && this.#current.target && { target: this.#current.target }),
       full,
       upserts: upserts.map(endpointMessage),
       removedEndpoints: removed.map(splitKey),

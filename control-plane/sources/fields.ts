@@ -46,6 +46,11 @@ export function port(value: unknown, where: string): number {
   return value;
 }
 
+/** 0 where there is none. */
+export function optionalPort(value: unknown, where: string): number {
+  return value === undefined || value === null || value === 0 ? 0 : port(value, where);
+}
+
 /** In the one form that addresses compare in. */
 export function address(value: unknown, where: string): string {
   try {

@@ -94,15 +94,40 @@ test('all that exists is told when start resolves', async (t) => {
     annotations: {},
     nodeName: 'here',
     serviceAccount: 'default',
+    owner: undefined,
     hostNetwork: false,
     phase: 'Running',
     containers: [{ name: 'app', ports: [80] }],
+    hostPorts: [],
     addresses: ['10.0.0.7'],
     createdAt: 0,
     deleting: false,
     ready: false,
   });
   assert.deepEqual(source.problems(), []);
+});
+
+test("ports of its node that lead to a pod are told, unless it uses the node's network", async (t) => {
+  const ports = [
+    '{ containerPort: 80, hostPort: 8099 }',
+    '{ containerPort: 81, hostPort: 8098, hostIP: 0.0.0.0 }',
+    '{ containerPort: 82, hostPort: 8097, hostIP: 192.0.2.1 }',
+    '{ containerPort: 83, hostPort: 8096, protocol: UDP }',
+    '{ containerPort: 84 }',
+  ].join(', ');
+  const spec = (hostNetwork: boolean): string =>
+    `{ hostNetwork: ${hostNetwork}, containers: [{ name: app, ports: [${ports}] }] }`;
+  const { source } = await start(t, { 'a.yaml': pod('u1', spec(false)), 'b.yaml': pod('u2', spec(true)) });
+  assert.deepEqual(source.problems(), []);
+  const found = [...source.objects.values()].map((one) => (one.kind === 'Pod' ? one.value.hostPorts : undefined));
+  assert.deepEqual(found, [
+    [
+      { port: 8099, containerPort: 80, address: '' },
+      { port: 8098, containerPort: 81, address: '' },
+      { port: 8097, containerPort: 82, address: '192.0.2.1' },
+    ],
+    [],
+  ]);
 });
 
 test('a new, a changed, a replaced and a removed file are each noticed within 100 ms', async (t) => {
@@ -214,11 +239,11 @@ metadata: { name: web, namespace: shop }
 ---
 kind: Service
 metadata: { name: web, namespace: shop }
-spec: { clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'FD00:0::1'], ports: [{ name: http, port: 80, targetPort: web }, { port: 53, protocol: UDP }] }
+spec: { sessionAffinity: ClientIP, clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1, 'FD00:0::1'], ports: [{ name: http, port: 80, targetPort: web, nodePort: 30080 }, { port: 53, protocol: UDP }] }
 ---
 kind: Service
 metadata: { name: headless }
-spec: { clusterIP: None }
+spec: { clusterIP: None, internalTrafficPolicy: Local }
 ---
 kind: EndpointSlice
 addressType: IPv4
@@ -249,15 +274,25 @@ test('services, endpoints and accounts are told as deltas, each change once', as
         annotations: {},
         addresses: ['10.96.0.1', 'fd00::1'],
         ports: [
-          { name: 'http', port: 80, protocol: 'TCP', targetPort: 'web', appProtocol: '' },
-          { name: '', port: 53, protocol: 'UDP', targetPort: 53, appProtocol: '' },
+          { name: 'http', port: 80, protocol: 'TCP', targetPort: 'web', nodePort: 30080, appProtocol: '' },
+          { name: '', port: 53, protocol: 'UDP', targetPort: 53, nodePort: 0, appProtocol: '' },
         ],
+        sessionAffinity: true,
+        nodeLocal: false,
       },
     },
     {
       type: upsert,
       kind: 'Service',
-      value: { namespace: 'default', name: 'headless', annotations: {}, addresses: [], ports: [] },
+      value: {
+        namespace: 'default',
+        name: 'headless',
+        annotations: {},
+        addresses: [],
+        ports: [],
+        sessionAffinity: false,
+        nodeLocal: true,
+      },
     },
     {
       type: upsert,

@@ -1,4 +1,5 @@
 import type {
+  HostPort,
   SourceEndpoint,
   SourceEndpointSlice,
   SourceNamespace,
@@ -10,7 +11,7 @@ import type {
 } from '../../mesh/objects.ts';
 import { ownerOf } from '../../mesh/owner.ts';
 import type { Fields } from './fields.ts';
-import { address, fields, FieldError, flag, items, list, port, text, texts, time } from './fields.ts';
+import { address, fields, FieldError, flag, items, list, optionalPort, port, text, texts, time } from './fields.ts';
 
 /** Undefined of a kind that the mesh does not read. @throws FieldError that names the field */
 export function readObject(object: Fields): SourceObject | undefined {
@@ -67,6 +68,11 @@ function readPod(object: Fields): SourcePod {
   const spec = fields(object['spec'] ?? {}, 'spec');
   const status = fields(object['status'] ?? {}, 'status');
   const labels = texts(metadata['labels'], 'metadata.labels');
+  const containers = [
+    ...items(spec['containers'], 'spec.containers'),
+    ...items(spec['initContainers'], 'spec.initContainers'),
+  ];
+  const hostNetwork = flag(spec['hostNetwork'] ?? false, 'spec.hostNetwork');
   return {
     uid: text(metadata['uid'], 'metadata.uid'),
     ...readNames(metadata),
@@ -75,17 +81,15 @@ function readPod(object: Fields): SourcePod {
     owner: ownerOf(readController(metadata), labels),
     nodeName: text(spec['nodeName'] ?? '', 'spec.nodeName'),
     serviceAccount: text(spec['serviceAccountName'] ?? 'default', 'spec.serviceAccountName'),
-    hostNetwork: flag(spec['hostNetwork'] ?? false, 'spec.hostNetwork'),
+    hostNetwork,
     phase: text(status['phase'] ?? 'Pending', 'status.phase'),
-    containers: [
-      ...items(spec['containers'], 'spec.containers'),
-      ...items(spec['initContainers'], 'spec.initContainers'),
-    ].map(({ item, place }) => ({
+    containers: containers.map(({ item, place }) => ({
       name: text(item['name'], `${place}.name`),
       ports: items(item['ports'], `${place}.ports`).map((one) =>
         port(one.item['containerPort'], `${one.place}.containerPort`),
       ),
     })),
+    hostPorts: hostNetwork ? [] : containers.flatMap(({ item, place }) => readHostPorts(item, place)),
     addresses: readPodAddresses(status),
     createdAt: time(metadata['creationTimestamp'], 'metadata.creationTimestamp'),
     deleting: time(metadata['deletionTimestamp'], 'metadata.deletionTimestamp') !== 0,
@@ -101,6 +105,25 @@ function readController(metadata: Fields): { kind: string; name: string } | unde
   if (controller === undefined) return undefined;
   const { item, place } = controller;
   return { kind: text(item['kind'], `${place}.kind`), name: text(item['name'], `${place}.name`) };
+}
+
+/** In a pod that uses its node's network they say nothing new. */
+function readHostPorts(container: Fields, where: string): HostPort[] {
+  return items(container['ports'], `${where}.ports`)
+    .map(({ item, place }) => ({
+      protocol: item['protocol'] ?? 'TCP',
+      port: optionalPort(item['hostPort'], `${place}.hostPort`),
+      containerPort: port(item['containerPort'], `${place}.containerPort`),
+      address: readHostAddress(item['hostIP'], `${place}.hostIP`),
+    }))
+    .filter((one) => one.protocol === 'TCP' && one.port !== 0)
+    .map(({ port: number, containerPort, address: of }) => ({ port: number, containerPort, address: of }));
+}
+
+function readHostAddress(value: unknown, where: string): string {
+  if (value === undefined || value === '') return '';
+  const read = address(value, where);
+  return read === '0.0.0.0' || read === '::' ? '' : read;
 }
 
 function readPodAddresses(status: Fields): string[] {
@@ -129,9 +152,12 @@ function readService(object: Fields): SourceService {
         port: number,
         protocol: text(item['protocol'] ?? 'TCP', `${place}.protocol`),
         targetPort: typeof target === 'string' ? target : port(target, `${place}.targetPort`),
+        nodePort: optionalPort(item['nodePort'], `${place}.nodePort`),
         appProtocol: text(item['appProtocol'] ?? '', `${place}.appProtocol`),
       };
     }),
+    sessionAffinity: text(spec['sessionAffinity'] ?? 'None', 'spec.sessionAffinity') === 'ClientIP',
+    nodeLocal: text(spec['internalTrafficPolicy'] ?? 'Cluster', 'spec.internalTrafficPolicy') === 'Local',
   };
 }
 

@@ -72,7 +72,15 @@ function behind(facts: WorkloadFacts | undefined, changed: Partial<Endpoint> = {
 }
 
 function service(...endpoints: Endpoint[]): Destination {
-  const facts = { namespace: 'shop', name: 'db', portName: '', appProtocol: '', opaquePorts: [] };
+  const facts = {
+    namespace: 'shop',
+    name: 'db',
+    portName: '',
+    appProtocol: '',
+    opaquePorts: [],
+    sessionAffinity: false,
+    nodeLocal: false,
+  };
   const byKey = new Map(endpoints.map((one) => [addressKey(one.address, one.port), one]));
   return { kind: 'service', service: facts, endpoints: byKey };
 }
@@ -297,6 +305,44 @@ test('workers are told what a port speaks: as declared, opaque where the service
   ];
   for (const [expected, address, port, destination] of cases)
     assert.equal(protocolOf(address, port, destination), expected, `${address} ${port}`);
+});
+
+test('workers are told where clients stay with their endpoint', () => {
+  const test = new TestLink();
+  const base = service(behind(undefined));
+  assert.ok(base.kind === 'service');
+  test.link.learn('10.96.0.1', 80, { ...base, service: { ...base.service, sessionAffinity: true } });
+  const [told] = test.newDestinations();
+  assert.ok(told?.kind === 'endpoints');
+  assert.equal(told.sessionAffinity, true);
+});
+
+test('of a service that is local to nodes workers are told the endpoints of their own', () => {
+  const test = new TestLink();
+  const here = behind(undefined, { node: 'n1', address: '10.1.0.6' });
+  const base = service(behind(undefined, { node: 'n2' }), here);
+  assert.ok(base.kind === 'service');
+  const endpointsOf = (nodeLocal: boolean): unknown => {
+    test.link.learn('10.96.0.1', 80, { ...base, service: { ...base.service, nodeLocal } });
+    const [told] = test.newDestinations();
+    return told?.kind === 'endpoints' && told.endpoints.map(({ address }) => address);
+  };
+  assert.deepEqual(endpointsOf(false), ['10.1.0.5', '10.1.0.6']);
+  assert.deepEqual(endpointsOf(true), ['10.1.0.6']);
+});
+
+test('a pod that is reached elsewhere than it was dialled is told by where it is', () => {
+  const test = new TestLink();
+  const target = { address: '10.1.0.5', port: 8080 };
+  const facts = workload('db', { opaquePorts: [[8080, 8080]] });
+  test.link.learn('192.0.2.1', 8099, { kind: 'workload', workload: facts, target });
+  const [told] = test.newDestinations();
+  assert.ok(told?.kind === 'endpoints');
+  assert.equal(told.protocol, 'opaque');
+  assert.deepEqual(
+    told.endpoints.map(({ address, port }) => ({ address, port })),
+    [target],
+  );
 });
 
 test('an endpoint without a pod is no peer', () => {

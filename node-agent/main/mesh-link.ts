@@ -146,20 +146,25 @@ export class MeshLink {
 
   #reachable(address: string, port: number, destination: Destination): DestinationMessage['destination'] {
     switch (destination.kind) {
-      case 'workload':
+      case 'workload': {
+        const { workload, target = { address, port } } = destination;
         return {
           kind: 'endpoints',
-          protocol: protocolOf('', includesPort(destination.workload.opaquePorts, port)),
-          endpoints: [this.#endpoint(address, port, destination.workload)],
+          protocol: protocolOf('', includesPort(workload.opaquePorts, target.port)),
+          endpoints: [this.#endpoint(target.address, target.port, workload)],
           ...this.#changeOf(address, port),
         };
+      }
       case 'service': {
-        const endpoints = usable([...destination.endpoints.values()]);
+        const { namespace, name, sessionAffinity, nodeLocal } = destination.service;
+        const all = [...destination.endpoints.values()];
+        const endpoints = usable(nodeLocal ? all.filter(({ node }) => node === this.#with.nodeName) : all);
         return {
           kind: 'endpoints',
           protocol: protocolOf(destination.service.appProtocol, isOpaque(destination.service, port, endpoints)),
           endpoints: endpoints.map((one) => this.#endpoint(one.address, one.port, one.workload, one.zone)),
-          service: { namespace: destination.service.namespace, name: destination.service.name },
+          ...(sessionAffinity && { sessionAffinity }),
+          service: { namespace, name },
         };
       }
       case 'external':

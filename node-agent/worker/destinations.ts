@@ -2,6 +2,7 @@ import type { Address } from '../../mesh/address.ts';
 import { formatAddress, ipv4Number, isIPv4, parseAddress } from '../../mesh/address.ts';
 import type { Protocol } from '../../mesh/protocol.ts';
 import type { DestinationMessage, EndpointMessage, EndpointNames, ServiceName } from './messages.ts';
+import { SessionAffinity } from './session-affinity.ts';
 
 /** One place where a connection can go to, with all that a decision needs of it at hand. */
 export interface Endpoint {
@@ -27,6 +28,8 @@ export type Destination =
       readonly kind: 'endpoints';
       readonly protocol: Protocol;
       readonly endpoints: readonly Endpoint[];
+      /** Present where it is the client that decides on its endpoint. */
+      readonly affinity?: SessionAffinity;
       readonly service?: ServiceName;
       /** When it has begun or ceased to be meshed, or was to be (performance.now()); absent where that is long past. */
       readonly changedAt?: number;
@@ -72,12 +75,13 @@ export class Destinations {
 
   #compileDestination(destination: DestinationMessage['destination']): Destination {
     if (destination.kind !== 'endpoints') return destination;
-    const { protocol, changedMs, service } = destination;
+    const { protocol, changedMs, service, sessionAffinity = false } = destination;
     const endpoints = destination.endpoints.map((endpoint) => this.#compile(endpoint, service));
     return {
       kind: 'endpoints',
       protocol,
       endpoints,
+      ...(sessionAffinity && { affinity: new SessionAffinity(endpoints) }),
       ...(service !== undefined && { service }),
       ...(changedMs !== undefined && { changedAt: performance.now() - changedMs }),
     };

@@ -19,6 +19,8 @@ export interface DestinationMessage {
         readonly kind: 'endpoints';
         readonly protocol: Protocol;
         readonly endpoints: readonly EndpointMessage[];
+        /** A client is always led to the same endpoint. */
+        readonly sessionAffinity?: boolean;
         /** For people: the Service that has the address. */
         readonly service?: ServiceName;
         /** Of a source that has begun or ceased to be meshed, or is to be: how long ago. Absent where that is long past. */

@@ -1,10 +1,15 @@
+import type { Address } from '../../mesh/address.ts';
 import type { Destination, Endpoint } from './destinations.ts';
 
 /** 'wait' until main knows more; 'direct' to where the client dialled. */
 export type OutboundDecision = Endpoint | 'wait' | 'direct' | 'refuse';
 
-/** Where a connection out of a pod goes. A peer of which nobody knows whether it is meshed is waited for, never tried in plaintext. */
-export function decideOutbound(destination: Destination | undefined, random = Math.random): OutboundDecision {
+/** Where what a client begins goes. A peer of which nobody knows whether it is meshed is waited for, never tried in plaintext. */
+export function decideOutbound(
+  destination: Destination | undefined,
+  client: Address,
+  random = Math.random,
+): OutboundDecision {
   if (destination === undefined) return 'wait';
   switch (destination.kind) {
     case 'unknown':
@@ -12,8 +17,8 @@ export function decideOutbound(destination: Destination | undefined, random = Ma
     case 'external':
       return 'direct';
     case 'endpoints': {
-      const { endpoints } = destination;
-      const endpoint = endpoints[Math.floor(random() * endpoints.length)];
+      const { affinity, endpoints } = destination;
+      const endpoint = affinity?.endpointOf(client) ?? endpoints[Math.floor(random() * endpoints.length)];
       if (endpoint === undefined) return 'refuse';
       return endpoint.meshed === undefined ? 'wait' : endpoint;
     }

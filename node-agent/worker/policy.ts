@@ -158,7 +158,7 @@ export class Policy {
 
   #decideOutbound(connection: InboundConnection, pod: WorkerPod): Missing | undefined {
     const { record, ways } = this.#with;
-    const { id, localAddress, localPort } = connection;
+    const { id, localAddress, localPort, remoteAddress } = connection;
     const destination = ways.destinations.get(localAddress, localPort);
     const carriage = outboundCarriage(destination, connection.detected);
     switch (carriage) {
@@ -171,7 +171,7 @@ export class Policy {
         this.#serveHttp(connection, 'outbound', pod, 'ownApp');
         return undefined;
     }
-    const decision = decideOutbound(destination);
+    const decision = decideOutbound(destination, remoteAddress);
     switch (decision) {
       case 'wait':
         return ways.missing(localAddress, localPort);

@@ -205,6 +205,12 @@ export class TestPolicy {
     this.ways.learn({ type: 'destination', address, port, destination });
   }
 
+  /** A service whose clients stay with their endpoint. */
+  learnSticky(protocol: Protocol, address: string, port: number, ...endpoints: EndpointMessage[]): void {
+    const destination = { kind: 'endpoints', protocol, endpoints, sessionAffinity: true } as const;
+    this.ways.learn({ type: 'destination', address, port, destination });
+  }
+
   learnKind(address: string, port: number, kind: 'unknown' | 'external'): void {
     const destination = kind === 'unknown' ? { kind } : { kind, protocol: 'opaque' as const };
     this.ways.learn({ type: 'destination', address, port, destination });

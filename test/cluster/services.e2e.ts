@@ -19,15 +19,14 @@ interface Case {
   readonly title: string;
   /** Resolves to what is to be the same with and without the mesh. */
   readonly observe: (from: Pod) => Promise<string>;
-  readonly expected: () => string;
-  /** What the mesh does not do yet. */
-  readonly gap?: string;
+  readonly expected: (from: Pod) => string;
 }
 
 suite('Services', () => {
   let cluster: Cluster;
   let shop: Workloads;
   let all: string;
+  let web: readonly Pod[];
   let one: Pod;
   let clients: Pod[];
 
@@ -51,6 +50,8 @@ suite('Services', () => {
       ...app({ name: 'one', namespace, replicas: 1, hostPort }),
       service('headless', { clusterIP: 'None', ports: [{ name: 'http', port: appPort }] }),
       service('sticky', { sessionAffinity: 'ClientIP' }),
+      service('sticky-bytes', { sessionAffinity: 'ClientIP', ports: [{ ...ports[0], appProtocol: 'tcp' }] }),
+      service('near', { internalTrafficPolicy: 'Local' }),
       service('nobody', { selector: { app: 'nobody' } }),
       service('everywhere', { type: 'NodePort', ports: nodePort(nodePorts.everywhere) }),
       service('local', {
@@ -61,7 +62,7 @@ suite('Services', () => {
       }),
     ]);
     await shop.rollout('client', 'web', 'one');
-    const web = await shop.podsOf('web');
+    web = await shop.podsOf('web');
     all = names(web);
     [one] = (await shop.podsOf('one')) as [Pod];
     clients = await shop.onePodPerNode('client');
@@ -106,10 +107,18 @@ suite('Services', () => {
       expected: () => '4 true',
     },
     {
-      title: 'session affinity',
-      observe: async (from) => String((await answers(from, 'http://sticky')).split(' ').length),
-      expected: () => '1',
-      gap: 'the mesh balances by itself and knows no affinity',
+      title: 'session affinity, of requests and of bytes',
+      observe: async (from) => {
+        const requests = await answers(from, 'http://sticky');
+        const bytes = await answers(from, 'http://sticky-bytes');
+        return [requests, bytes].map((found) => `${found.split(' ').length} ${found !== 'failed'}`).join(' and ');
+      },
+      expected: () => '1 true and 1 true',
+    },
+    {
+      title: 'internalTrafficPolicy Local: only pods of the own node',
+      observe: (from) => answers(from, 'http://near'),
+      expected: (from) => names(web.filter(({ spec }) => spec.nodeName === from.spec.nodeName)),
     },
     {
       title: 'a Service without endpoints refuses',
@@ -131,10 +140,14 @@ suite('Services', () => {
       expected: () => `${all} and ${all}`,
     },
     {
+      title: 'NodePort with externalTrafficPolicy Local, from a pod, where a pod is',
+      observe: (from) => answers(from, `http://${addressOf(one)}:${nodePorts.local}`, 5),
+      expected: () => one.metadata.name,
+    },
+    {
       title: 'hostPort, from a pod',
       observe: (from) => answers(from, `http://${addressOf(one)}:${hostPort}`, 3),
       expected: () => one.metadata.name,
-      gap: 'the connection from one of the nodes is reset; why is not known yet',
     },
     {
       title: 'NodePort and hostPort, from outside',
@@ -186,8 +199,8 @@ suite('Services', () => {
   async function check({ observe, expected }: Case): Promise<void> {
     for (const client of clients) {
       const deadline = performance.now() + settleMs;
-      for (let found = await observe(client); found !== expected(); found = await observe(client)) {
-        if (performance.now() > deadline) assert.equal(found, expected(), `from ${client.spec.nodeName}`);
+      for (let found = await observe(client); found !== expected(client); found = await observe(client)) {
+        if (performance.now() > deadline) assert.equal(found, expected(client), `from ${client.spec.nodeName}`);
         await delay(200);
       }
     }
@@ -210,8 +223,7 @@ suite('Services', () => {
     }
   });
 
-  for (const one of cases)
-    test(`with the mesh: ${one.title}`, { ...(one.gap !== undefined && { todo: one.gap }) }, () => check(one));
+  for (const one of cases) test(`with the mesh: ${one.title}`, () => check(one));
 });
 
 function names(pods: readonly Pod[]): string {

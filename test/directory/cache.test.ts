@@ -57,7 +57,15 @@ const memory: DirectoryMemory = {
       version: 3,
       destination: {
         kind: 'service',
-        service: { namespace: 'shop', name: 'web', portName: 'http', appProtocol: '', opaquePorts: [] },
+        service: {
+          namespace: 'shop',
+          name: 'web',
+          portName: 'http',
+          appProtocol: '',
+          opaquePorts: [],
+          sessionAffinity: false,
+          nodeLocal: false,
+        },
         endpoints: new Map([['[fd00::1]:8080', endpoint]]),
       },
     },

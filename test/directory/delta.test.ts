@@ -46,14 +46,27 @@ const anyEndpoint: fc.Arbitrary<Endpoint> = fc.record(
 );
 const anyDestination: fc.Arbitrary<Destination> = fc.oneof(
   fc.constantFrom<Destination>({ kind: 'unknown' }, { kind: 'external' }),
-  anyWorkload.map((one): Destination => ({ kind: 'workload', workload: one })),
+  fc
+    .tuple(
+      anyWorkload,
+      fc.constantFrom(undefined, { address: '10.0.0.1', port: 80 }, { address: '10.0.0.1', port: 81 }),
+    )
+    .map(([one, target]): Destination => ({ kind: 'workload', workload: one, ...(target && { target }) })),
   {
     weight: 4,
     arbitrary: fc
-      .tuple(fc.constantFrom('a', 'b'), fc.array(anyEndpoint, { maxLength: 6 }))
-      .map(([name, endpoints]): Destination => ({
+      .tuple(fc.constantFrom('a', 'b'), fc.array(anyEndpoint, { maxLength: 6 }), fc.boolean(), fc.boolean())
+      .map(([name, endpoints, sessionAffinity, nodeLocal]): Destination => ({
         kind: 'service',
-        service: { namespace: 'shop', name, portName: 'http', appProtocol: '', opaquePorts: [[80, 80]] },
+        service: {
+          namespace: 'shop',
+          name,
+          portName: 'http',
+          appProtocol: '',
+          opaquePorts: [[80, 80]],
+          sessionAffinity,
+          nodeLocal,
+        },
         endpoints: new Map(endpoints.map((endpoint) => [addressKey(endpoint.address, endpoint.port), endpoint])),
       })),
   },

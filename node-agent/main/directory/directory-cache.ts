@@ -23,7 +23,7 @@ export interface DirectoryMemory {
   readonly trustBundle?: TrustBundle;
 }
 
-const formatVersion = 4;
+const formatVersion = 5;
 const magic = 'weft-directory';
 
 /** One line with the format's version and the checksum of the rest, which is JSON. */

@@ -15,11 +15,14 @@ export function applyDelta(before: Destination | undefined, delta: messages.Dest
   switch (destination.case) {
     case 'workload': {
       const known = before?.kind === 'workload' ? before.workload : undefined;
-      return { kind: 'workload', workload: rememberMeshed(known, readWorkload(destination.value)) };
+      const workload = rememberMeshed(known, readWorkload(destination.value));
+      const { target } = delta;
+      return { kind: 'workload', workload, ...(target && { target: { address: target.address, port: target.port } }) };
     }
     case 'service': {
-      const { namespace, name, portName, appProtocol, opaquePorts } = destination.value;
-      const service = { namespace, name, portName, appProtocol, opaquePorts: readPorts(opaquePorts) };
+      const { namespace, name, portName, appProtocol, sessionAffinity, nodeLocal } = destination.value;
+      const opaquePorts = readPorts(destination.value.opaquePorts);
+      const service = { namespace, name, portName, appProtocol, opaquePorts, sessionAffinity, nodeLocal };
       return { kind: 'service', service, endpoints: applyEndpoints(before, delta) };
     }
     case 'external':

@@ -56,6 +56,24 @@ test('outbound: each request is given one of the endpoints, by mutual TLS', (t) 
   assert.deepEqual([...seen].sort(), ['10.1.0.5 8080', '10.1.0.6 8080']);
 });
 
+test('outbound: with session affinity all requests of a pod are given the same endpoint, which its connections of bytes have too', (t) => {
+  const node = newNode(t);
+  const endpoints = [5, 6, 7, 8].map((last) => endpoint({ address: `10.1.0.${last}`, uid: `db-${last}` }));
+  node.learnSticky('http1', '10.96.0.1', 80, ...endpoints);
+  node.learnSticky('opaque', '10.96.0.1', 81, ...endpoints);
+  const seen = new Set<string>();
+  for (let id = 1; id <= 20; id++) {
+    const remote = ['10.0.0.7', 40000 + id] as const;
+    const connection = client(node, { ...outbound, id, remote });
+    const decision = connection.request({ exchange: id });
+    assert.ok(decision.action === 'forward');
+    const bytes = node.connect({ ...outbound, id: 100 + id, local: ['10.96.0.1', 81], remote });
+    assert.ok(bytes.action === 'tunnel');
+    seen.add(decision.to).add(bytes.to);
+  }
+  assert.equal(seen.size, 1);
+});
+
 test('outbound: later news count for the next request of an open connection', (t) => {
   const node = newNode(t);
   node.learnProtocol('http1', '10.96.0.1', 80, endpoint());

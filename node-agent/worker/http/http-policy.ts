@@ -173,7 +173,7 @@ export class HttpPolicy {
       record.limit(options.inboundConnectTimeoutMs, plan.deadlines);
       return undefined;
     }
-    const decision = decideOutbound(ways.destinations.at(context.key));
+    const decision = decideOutbound(ways.destinations.at(context.key), context.clientAddress);
     switch (decision) {
       case 'wait':
         return ways.missing(address, port);
