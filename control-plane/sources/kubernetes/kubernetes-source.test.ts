@@ -176,7 +176,7 @@ for (const [name, options] of transports) {
     assert.equal(mirror.objects.size, 1202);
     assert.ok(isSame(begun));
     const node = mirror.objects.get('Node/node-1');
-    assert.deepEqual(node?.value, { name: 'node-1', zone: 'a', addresses: ['192.0.2.1'] });
+    assert.deepEqual(node?.value, { name: 'node-1', zone: 'a', addresses: ['192.0.2.1'], taints: [] });
     assert.equal(requestsOf(begun, pods).filter((url) => !url.searchParams.has('watch')).length, 3, 'pages');
     server.apply(pods, pod('web-1', 'web-1', { status: { phase: 'Succeeded' } }));
     server.remove(pods, 'shop/web-2');
