@@ -229,6 +229,7 @@ function objects(): object[] {
             automountServiceAccountToken: false,
             hostNetwork: true,
             terminationGracePeriodSeconds: 0,
+            tolerations: [{ operator: 'Exists' }],
             containers: [{ name: 'place', image: imageNames.pause, imagePullPolicy: 'Never' }],
           },
         },
