@@ -55,6 +55,11 @@ struct Shared {
 
   std::span<char> buffer() { return {read_buffer.get(), kReadBytes}; }
   std::span<char> output() { return {output_buffer.get(), kReadBytes}; }
+  // Its own ones: nobody else can use them.
+  void EndConnectionsOf(const Identity& client) {
+    pool.EndOwnOf(client);
+    http2_pool.EndOwnOf(client);
+  }
 
   EventLoop& loop;
   const DialContext& dial;
