@@ -39,6 +39,9 @@ struct EngineOptions {
   uint32_t peer_timeout_ms = 30'000;
   // A tunnel without streams is closed after so long, or after up to twice as long.
   uint32_t tunnel_idle_ms = 20'000;
+  // What goes out of a pod is not begun on a connection that was made longer ago: by then new policies of the network
+  // count for who is connected already. Of a request that a tunnel carries that connection is the tunnel.
+  uint32_t max_age_ms = 30'000;
   // That peers have begun and not finished: each holds some 60 KB.
   uint32_t most_handshakes = 1024;
   // Null: connections are never decided to be HTTP.

@@ -33,7 +33,7 @@ weft1::OpenRequest StreamRelay::request() const {
           ClaimOf(identity_.detected)};
 }
 
-PeerStreamEvents& StreamRelay::Opened(PeerStream& stream) {
+PeerStreamEvents& StreamRelay::Opened(PeerStream& stream, int64_t /*tunnel_born_us*/) {
   stream_ = &stream;
   return *this;
 }

@@ -35,7 +35,7 @@ class StreamRelay final : public Connection,
   void TakeStream(PeerStream& stream) { stream_ = &stream; }
 
   weft1::OpenRequest request() const override;
-  PeerStreamEvents& Opened(PeerStream& stream) override;
+  PeerStreamEvents& Opened(PeerStream& stream, int64_t tunnel_born_us) override;
   void NotOpened(CloseReason reason, int error) override { Close(reason, error); }
 
   void ShutDown(CloseReason reason) override { Close(reason, 0); }

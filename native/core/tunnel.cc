@@ -10,10 +10,8 @@ namespace weft::core {
 namespace {
 
 constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
-// New policies of the network reach who is connected already by then.
-constexpr int64_t kMaxAgeUs = 30'000'000;
-// A peer that uses a connection for longer than we would is asked for another one.
-constexpr int64_t kMaxAgeServedUs = 2 * kMaxAgeUs;
+// A peer that uses a connection for so many times longer than we would is asked for another one.
+constexpr int64_t kAgesServed = 2;
 // Streams that the peer has opened before it hears GOAWAY come within this time.
 constexpr int64_t kGoAwayUs = 5'000'000;
 // The client closes what is not used. A server that did so at the same time would reset streams that are on their way.
@@ -75,6 +73,7 @@ Tunnel::Tunnel(const TunnelContext& context, const TunnelKey& key, weft1::Role r
       dial_(context.dial, *this),
       session_(role, {}, *this),
       idle_us_(int64_t{context.idle_ms} * 1000 * (role == weft1::Role::kServer ? kIdleTimesOfServer : 1)),
+      max_age_us_(int64_t{context.max_age_ms} * 1000),
       born_us_(loop().now_us()),
       used_us_(born_us_) {}
 
@@ -135,14 +134,14 @@ bool Tunnel::OpenNow(StreamWaiter& waiter) {
   weft1::Stream* const opened = session_.Open(waiter.request());
   if (opened == nullptr) return false;
   auto* stream = new Stream(*this, *opened);
-  stream->events = &waiter.Opened(*stream);
+  stream->events = &waiter.Opened(*stream, born_us_);
   stream->events->Began();
   return true;
 }
 
 bool Tunnel::TakesStreams() const {
   return !closed_ && !retired_ && !carries_bulk_ && session_.open_streams() + waiting_count_ < kMostStreams &&
-         session_.can_open() && loop().now_us() - born_us_ < kMaxAgeUs;
+         session_.can_open() && loop().now_us() - born_us_ < max_age_us_;
 }
 
 void Tunnel::Retire() {
@@ -216,7 +215,7 @@ void Tunnel::LinkFailed(const tls::Failure& failure) {
 void Tunnel::OnOpen(weft1::Stream& opened, const weft1::OpenRequest& request) {
   used_us_ = loop().now_us();
   opened_++;
-  if (used_us_ - born_us_ >= kMaxAgeServedUs || IsPeerExpired()) GoAway();
+  if (used_us_ - born_us_ >= kAgesServed * max_age_us_ || IsPeerExpired()) GoAway();
   auto* stream = new Stream(*this, opened);
   PeerStreamEvents* const events = context_.owner.StreamOpened(*this, *stream, request);
   if (closed_) return;  // by the decision, and the stream with it

@@ -23,7 +23,7 @@ class StreamWaiter : public Link<StreamWaiter> {
  public:
   virtual weft1::OpenRequest request() const = 0;
   // Who takes the stream's events from now on.
-  virtual PeerStreamEvents& Opened(PeerStream& stream) = 0;
+  virtual PeerStreamEvents& Opened(PeerStream& stream, int64_t tunnel_born_us) = 0;
   virtual void NotOpened(CloseReason reason, int error) = 0;
 
  protected:
@@ -48,6 +48,7 @@ struct TunnelContext {
   TunnelOwner& owner;
   uint32_t peer_timeout_ms;
   uint32_t idle_ms;
+  uint32_t max_age_ms;
 };
 
 class Tunnel final : public Retired,
@@ -120,6 +121,7 @@ class Tunnel final : public Retired,
   std::unique_ptr<SecureLink> link_;
   weft1::Session session_;
   const int64_t idle_us_;
+  const int64_t max_age_us_;
   List<StreamWaiter, StreamWaiter> waiting_;
   Identity identity_{};
   std::shared_ptr<const tls::Context> credentials_;

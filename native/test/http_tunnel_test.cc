@@ -1,4 +1,5 @@
 // HTTP that ends on two nodes, with a tunnel between them.
+#include "http2_sockets.h"
 #include "http_mesh.h"
 #include "two_nodes.h"
 
@@ -9,7 +10,7 @@ const std::string kGet = "GET /a HTTP/1.1\r\nHost: w\r\n\r\n";
 const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 struct HttpNodes {
-  HttpNodes() : nodes(20'000, &client, &server) {
+  explicit HttpNodes(uint32_t max_age_ms = 30'000) : nodes(20'000, &client, &server, max_age_ms) {
     nodes.client.WithEngine([&](core::Engine& engine) { client.engine = &engine; });
     nodes.server.WithEngine([&](core::Engine& engine) { server.engine = &engine; });
     server.Forward(nodes.server.app_endpoint());
@@ -166,6 +167,52 @@ TEST("http tunnel: who resets takes the other side along") {
   Reset(app);
   CHECK_EQUAL(ReadError(client), ECONNRESET);
   CHECK(http.client.EndedAt(1).outcome.ending == Ending::kUpstreamReset);
+}
+
+TEST("http tunnel: no request begins on a tunnel that is too old, however young its stream is") {
+  constexpr uint32_t kMaxAgeMs = 2000;
+  HttpNodes http(kMaxAgeMs);
+  http.client.OnEachRequest([&](RequestRecord& record) {
+    if (http.client.engine->http().RequestPath() == "/2") record.decision.upstream_protocol = 20;
+  });
+  const Descriptor keeper = http.Client(), one = http.Client(), two = http.Client();
+  const std::string get_two = "GET /2 HTTP/1.1\r\nHost: w\r\n\r\n";
+  Send(keeper, kGet);
+  const Descriptor kept = http.App();
+  ReceiveHead(kept);
+  std::this_thread::sleep_for(std::chrono::milliseconds(kMaxAgeMs / 2));
+  std::vector<Descriptor> apps;
+  for (int round = 0; round < 2; round++) {
+    Send(one, kGet);
+    Descriptor served = http.App();
+    CHECK_EQUAL(ReceiveHead(served), kGet);
+    Send(served, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    served.Reset();  // so that the server's node cannot use it again
+    CHECK_EQUAL(Receive(one, kOk.size()), kOk);
+    Send(two, get_two);
+    http2::ServerPeer app(http.App());
+    http2::AnswerAll(app);
+    std::string answer;
+    http2::RunUntil(
+        [&] {
+          char bytes[1024];
+          const ssize_t size = recv(two.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+          if (size > 0) answer.append(bytes, static_cast<size_t>(size));
+          return answer.ends_with("0\r\n\r\n");
+        },
+        app);
+    CHECK(answer.starts_with("HTTP/1.1 200"));
+    apps.push_back(std::move(app.socket));
+    std::this_thread::sleep_for(std::chrono::milliseconds(kMaxAgeMs / 2));
+  }
+  Send(kept, kOk);
+  CHECK_EQUAL(Receive(keeper, kOk.size()), kOk);
+  std::vector<uint32_t> tunnels;
+  http.nodes.server.WithEngine([&](core::Engine&) {
+    for (const core::Identity& stream : http.nodes.origins) tunnels.push_back(stream.tunnel);
+  });
+  std::sort(tunnels.begin(), tunnels.end());
+  CHECK(std::unique(tunnels.begin(), tunnels.end()) - tunnels.begin() == 2);
 }
 
 // A peer that is no agent: one connection of mutual TLS that HTTP is spoken on.

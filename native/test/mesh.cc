@@ -40,6 +40,7 @@ Mesh::Mesh(const MeshOptions& options)
   engine_options.record = &record_;
   engine_options.peer_timeout_ms = options.peer_timeout_ms;
   engine_options.tunnel_idle_ms = options.tunnel_idle_ms;
+  engine_options.max_age_ms = options.max_age_ms;
   engine_options.most_handshakes = options.most_handshakes;
   engine_options.request_record = &request_record_;
   engine_options.http_decisions = options.http;

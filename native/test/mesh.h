@@ -40,6 +40,7 @@ struct MeshOptions {
   std::function<void(core::ConnectionRecord&)> decide;
   uint32_t peer_timeout_ms = 30'000;
   uint32_t tunnel_idle_ms = 20'000;
+  uint32_t max_age_ms = 30'000;
   uint32_t most_handshakes = 1024;
   core::http::HttpDecisions* http = nullptr;
 };

@@ -22,10 +22,10 @@ constexpr uint32_t kPeerTimeoutMs = 1500;
 struct TwoNodes {
   // With decisions on requests HTTP ends on both nodes, where it is detected.
   explicit TwoNodes(uint32_t tunnel_idle_ms = 20'000, core::http::HttpDecisions* client_http = nullptr,
-                    core::http::HttpDecisions* server_http = nullptr)
+                    core::http::HttpDecisions* server_http = nullptr, uint32_t max_age_ms = 30'000)
       : client_requests(client_http),
         server_requests(server_http),
-        client(ClientOptions(tunnel_idle_ms)),
+        client(ClientOptions(tunnel_idle_ms, max_age_ms)),
         server(ServerOptions(tunnel_idle_ms)) {
     client.WithEngine([&](core::Engine& engine) {
       client_number = engine.Intern(kClientName);
@@ -38,9 +38,10 @@ struct TwoNodes {
     });
   }
 
-  MeshOptions ClientOptions(uint32_t tunnel_idle_ms) {
+  MeshOptions ClientOptions(uint32_t tunnel_idle_ms, uint32_t max_age_ms) {
     MeshOptions options;
     options.tunnel_idle_ms = tunnel_idle_ms;
+    options.max_age_ms = max_age_ms;
     options.peer_timeout_ms = kPeerTimeoutMs;
     options.http = client_requests;
     options.decide = [this](core::ConnectionRecord& record) {

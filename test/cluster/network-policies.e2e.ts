@@ -24,8 +24,8 @@ const clients = [
 ] as const;
 const ports = [8080, 8081] as const;
 const requestSeconds = 2;
-// Connections that were open before a policy came live on, and a mesh holds some open.
-const convergenceMs = 120_000;
+// Connections that were open before a policy came live on, and a mesh holds some open: so long at most.
+const convergenceMs = 35_000;
 
 interface Case {
   readonly title: string;

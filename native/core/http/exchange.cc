@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "client_side.h"
@@ -23,6 +24,26 @@ uint32_t GrpcTimeoutMs(std::string_view value) {
   const std::optional<int64_t> timeout_us = http2::ParseGrpcTimeout(value);
   if (!timeout_us) return 0;
   return static_cast<uint32_t>(std::clamp<int64_t>((*timeout_us + 999) / 1000, 1, UINT32_MAX));
+}
+
+bool IsAsDialled(const RequestDecision& decision, const Identity& client) {
+  return decision.via == Action::kRelayOut && decision.destination_port == client.local_port &&
+         memcmp(&decision.destination_address, &client.local_address, sizeof client.local_address) == 0;
+}
+
+UpstreamKey KeyOf(const RequestDecision& decision, const Identity& client) {
+  if (IsAsDialled(decision, client)) return OwnKey(client);
+  UpstreamKey key;
+  key.pod = client.pod;
+  key.via = decision.via;
+  key.app_pod = decision.app_pod;
+  key.port = decision.destination_port;
+  key.address = decision.destination_address;
+  key.credentials = decision.credentials;
+  key.expected_name = decision.expected_name;
+  key.workload = decision.workload;
+  if (decision.via != Action::kRelayOut) key.client = client.remote_address;
+  return key;
 }
 
 double Milliseconds(int64_t us) { return static_cast<double>(us) / 1000; }
@@ -180,16 +201,7 @@ void Exchange::Connect(bool fresh) {
   s_.identity.attempt++;
   s_.identity.upstream_context = decision.upstream_context;
   s_.ready = s_.reused = s_.head_sent = false;
-  s_.key = {};
-  s_.key.pod = connection.pod;
-  s_.key.via = decision.via;
-  s_.key.app_pod = decision.app_pod;
-  s_.key.port = decision.destination_port;
-  s_.key.address = decision.destination_address;
-  s_.key.credentials = decision.credentials;
-  s_.key.expected_name = decision.expected_name;
-  s_.key.workload = decision.workload;
-  if (decision.via != Action::kRelayOut) s_.key.client = connection.remote_address;
+  s_.key = KeyOf(decision, connection);
   s_.connecting_us = shared_.loop.now_us();
   ScheduleNext();
   const Endpoint client{connection.remote_address, static_cast<uint16_t>(connection.remote_port)};

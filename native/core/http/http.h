@@ -13,8 +13,8 @@ namespace weft::core::http {
 class Http {
  public:
   Http(const DialContext& dial, ConnectionOwner& owner, StreamSource& streams, Names& names, HttpDecisions* decisions,
-       RequestRecord* record)
-      : shared_(dial, owner, streams, names, decisions, record) {}
+       RequestRecord* record, uint32_t max_age_ms)
+      : shared_(dial, owner, streams, names, decisions, record, max_age_ms) {}
 
   // Of the request that OnRequest or OnFailure is being asked about; empty at any other time and of a request that
   // could not be read. In OnFailure fields are those that it was forwarded with.

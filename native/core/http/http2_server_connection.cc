@@ -137,6 +137,7 @@ void Http2ServerConnection::Close(CloseReason reason, int error) {
   }
   pump_.Stop();
   stream_->Close(reason != CloseReason::kFinished && !rests);
+  shared_.EndConnectionsOf(identity_);
   shared_.owner.Closed(*this);
 }
 

@@ -53,6 +53,7 @@ bool Http2UpstreamPool::Connect(Exchange& exchange, const UpstreamKey& key, cons
     endpoint.open_count++;
     endpoint.connections++;
     connections_++;
+    if (key.connection != 0) own_++;
   }
   if (connection->waiting() >= kMostWaitingOfOne) return false;
   connection->set_context(wanted.upstream_context);
@@ -72,6 +73,7 @@ void Http2UpstreamPool::Closing(Http2UpstreamConnection& connection) {
 void Http2UpstreamPool::Closed(Http2UpstreamConnection& connection) {
   connection.Link<AllLink>::Unlink();
   connections_--;
+  if (connection.key().connection != 0) own_--;
   if (--connection.endpoint().connections == 0) endpoints_.erase(connection.key());
   shared_.loop.Retire(std::unique_ptr<Http2UpstreamConnection>(&connection));
 }
@@ -95,6 +97,17 @@ void Http2UpstreamPool::Revoke(uint32_t upstream_context) {
   Retire([upstream_context](const Http2UpstreamConnection& connection) {
     return connection.connected() && connection.context() == upstream_context;
   });
+}
+
+void Http2UpstreamPool::EndOwnOf(const Identity& client) {
+  if (own_ == 0) return;
+  const auto found = endpoints_.find(OwnKey(client));
+  if (found == endpoints_.end()) return;
+  std::vector<Http2UpstreamConnection*> ending;
+  found->second.open.ForEach([&](Http2UpstreamConnection& connection) { ending.push_back(&connection); });
+  // One that is connected may be the one that has just told of the end.
+  for (Http2UpstreamConnection* connection : ending)
+    connection->connected() ? connection->Retire() : connection->Close(0);
 }
 
 }  // namespace weft::core::http

@@ -46,6 +46,8 @@ class Http2UpstreamPool {
   // End after what is under way.
   void RetireAll();
   void Revoke(uint32_t upstream_context);
+  // The client is gone, with what only it has used.
+  void EndOwnOf(const Identity& client);
   uint32_t connections() const { return connections_; }
 
  private:
@@ -57,6 +59,7 @@ class Http2UpstreamPool {
   std::unordered_map<UpstreamKey, Endpoint, UpstreamKeyHash> endpoints_;
   List<Http2UpstreamConnection, AllLink> all_;
   uint32_t connections_ = 0;
+  uint32_t own_ = 0;  // of single clients
 };
 
 }  // namespace weft::core::http

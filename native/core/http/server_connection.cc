@@ -248,6 +248,7 @@ void ServerConnection::Close(CloseReason reason, int error) {
   const bool rests = exchange == nullptr && !lingering_ && reason == CloseReason::kShutdown;
   shared_.to_clients.Drop(*stream_);
   stream_->Close(reason != CloseReason::kFinished && !rests);
+  shared_.EndConnectionsOf(identity_);
   shared_.owner.Closed(*this);
 }
 

@@ -40,13 +40,14 @@ struct Shared {
   static constexpr size_t kReadBytes = 64 * 1024;
 
   Shared(const DialContext& dial_context, ConnectionOwner& connection_owner, StreamSource& stream_source, Names& names,
-         HttpDecisions* http_decisions, RequestRecord* request_record)
+         HttpDecisions* http_decisions, RequestRecord* request_record, uint32_t max_age_ms)
       : loop(dial_context.loop),
         dial(dial_context),
         owner(connection_owner),
         streams(stream_source),
         decisions(http_decisions),
         record(request_record),
+        max_age_us(int64_t{max_age_ms} * 1000),
         authorities(names),
         exchanges(*this),
         pool(*this),
@@ -54,6 +55,11 @@ struct Shared {
 
   std::span<char> buffer() { return {read_buffer.get(), kReadBytes}; }
   std::span<char> output() { return {output_buffer.get(), kReadBytes}; }
+  // Its own ones: nobody else can use them.
+  void EndConnectionsOf(const Identity& client) {
+    pool.EndOwnOf(client);
+    http2_pool.EndOwnOf(client);
+  }
 
   EventLoop& loop;
   const DialContext& dial;
@@ -61,6 +67,7 @@ struct Shared {
   StreamSource& streams;
   HttpDecisions* const decisions;
   RequestRecord* const record;
+  const int64_t max_age_us;  // of connections that requests are sent on
   const http1::Limits limits{};
   std::unique_ptr<char[]> read_buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
   std::unique_ptr<char[]> output_buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);

@@ -8,14 +8,6 @@
 #include "socket_stream.h"
 
 namespace weft::core::http {
-namespace {
-
-// By then new policies of the network, and credentials, count for who is connected already, too: the next connection
-// goes by a tunnel that is as young as its own bound says.
-constexpr int64_t kMaxAgeUs = 60'000'000;
-
-}  // namespace
-
 UpstreamLink::UpstreamLink(Shared& shared, const UpstreamKey& key, weft1::Protocol protocol)
     : shared_(shared), key_(key), protocol_(protocol), dial_(shared.dial, *this), born_us_(shared.loop.now_us()) {}
 
@@ -47,7 +39,8 @@ weft1::OpenRequest UpstreamLink::request() const {
   return {client_, {key_.address, static_cast<uint16_t>(key_.port)}, protocol_};
 }
 
-PeerStreamEvents& UpstreamLink::Opened(PeerStream& opened) {
+PeerStreamEvents& UpstreamLink::Opened(PeerStream& opened, int64_t tunnel_born_us) {
+  born_us_ = tunnel_born_us;
   auto stream = std::make_unique<PeerByteStream>(shared_.loop, opened);
   PeerByteStream& events = *stream;
   stream_ = std::move(stream);
@@ -77,7 +70,7 @@ void UpstreamLink::NotOpened(CloseReason reason, int error) {
 
 void UpstreamLink::Expired() { connected_ ? TimeIsUp() : NotConnected(Ending::kConnectTimeout, ETIMEDOUT); }
 
-bool UpstreamLink::IsTooOld() const { return shared_.loop.now_us() - born_us_ >= kMaxAgeUs; }
+bool UpstreamLink::IsTooOld() const { return shared_.loop.now_us() - born_us_ >= shared_.max_age_us; }
 
 void UpstreamLink::CloseLink(bool reset) {
   Timer::Unlink();

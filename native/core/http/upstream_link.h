@@ -28,6 +28,7 @@ class UpstreamLink : public Retired,
   const UpstreamKey& key() const { return key_; }
   void set_context(uint32_t upstream_context) { context_ = upstream_context; }
   uint32_t context() const { return context_; }
+  // For another request.
   bool IsTooOld() const;
 
  protected:
@@ -48,7 +49,7 @@ class UpstreamLink : public Retired,
   void Dialed(Descriptor socket, bool watched) override;
   void DialFailed(int error) override { NotConnected(Ending::kConnectFailed, error); }
   weft1::OpenRequest request() const override;
-  PeerStreamEvents& Opened(PeerStream& stream) override;
+  PeerStreamEvents& Opened(PeerStream& stream, int64_t tunnel_born_us) override;
   void NotOpened(CloseReason reason, int error) override;
   void Expired() override;
 
@@ -56,7 +57,7 @@ class UpstreamLink : public Retired,
   const weft1::Protocol protocol_;
   Dial dial_;
   weft::core::Endpoint client_{};
-  const int64_t born_us_;
+  int64_t born_us_;
   uint32_t context_ = 0;
 };
 

@@ -39,6 +39,7 @@ UpstreamConnection& UpstreamPool::Make(const UpstreamKey& key) {
   Endpoint& endpoint = endpoints_[key];
   endpoint.connections++;
   connections_++;
+  if (key.connection != 0) own_++;
   return *new UpstreamConnection(shared_, key, endpoint);
 }
 
@@ -64,6 +65,7 @@ void UpstreamPool::Unidle(UpstreamConnection& connection) {
 void UpstreamPool::Closed(UpstreamConnection& connection) {
   Unidle(connection);
   connections_--;
+  if (connection.key().connection != 0) own_--;
   if (--connection.endpoint().connections == 0) endpoints_.erase(connection.key());
   shared_.loop.Retire(std::unique_ptr<UpstreamConnection>(&connection));
 }
@@ -86,6 +88,15 @@ void UpstreamPool::CloseIdle() {
 void UpstreamPool::Revoke(uint32_t upstream_context) {
   CloseIdle(
       [upstream_context](const UpstreamConnection& connection) { return connection.context() == upstream_context; });
+}
+
+// Where the exchange that is under way has ended, all of them are idle.
+void UpstreamPool::EndOwnOf(const Identity& client) {
+  if (own_ == 0) return;
+  const auto found = endpoints_.find(OwnKey(client));
+  if (found == endpoints_.end()) return;
+  // With the last connection of an endpoint goes the endpoint.
+  for (uint32_t count = found->second.idle_count; count > 0; count--) found->second.idle.front().Close(false);
 }
 
 }  // namespace weft::core::http

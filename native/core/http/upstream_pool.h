@@ -36,6 +36,8 @@ class UpstreamPool {
   void CloseIdle();
   // Those that were used for this context last and are free.
   void Revoke(uint32_t upstream_context);
+  // The client is gone, with what only it has used.
+  void EndOwnOf(const Identity& client);
   uint32_t connections() const { return connections_; }
   uint32_t idle() const { return idle_; }
 
@@ -47,6 +49,7 @@ class UpstreamPool {
   Shared& shared_;
   std::unordered_map<UpstreamKey, Endpoint, UpstreamKeyHash> endpoints_;
   uint32_t connections_ = 0;
+  uint32_t own_ = 0;  // of single clients
   uint32_t idle_ = 0;
 };
 
