@@ -170,6 +170,24 @@ test('a refusal is told once and tried again; one that stays so is given up for 
   await until(() => setting.events.size === 2, 'the other is tried again later');
 });
 
+test('a namespace that takes no Events holds up no other, and a missing right is told', async (t) => {
+  const setting = await Setting.start(t);
+  setting.model.apply([{ type: 'upsert', object: { kind: 'Namespace', value: testNamespace('going') } }]);
+  setting.pod('u0', { name: 'first', namespace: 'going' });
+  const refuse = (body: object): void => {
+    const collection = path.replace('shop', 'going');
+    setting.server.handlers.set(collection, () => ({ status: 403, body: { kind: 'Status', ...body } }));
+  };
+  refuse({ message: 'it is being terminated', details: { causes: [{ reason: 'NamespaceTerminating' }] } });
+  setting.troubles.set('n1', 'u0', trouble);
+  setting.troubles.set('n1', 'u1', trouble);
+  await until(() => setting.events.size === 1, 'the other is told');
+  assert.deepEqual(setting.problems, []);
+  refuse({ message: 'not allowed' });
+  await until(() => setting.problems.length > 0, 'the right is missing');
+  assert.match(setting.problems.map(({ message }) => message).join(), /403: not allowed/);
+});
+
 test('many troubles are told one after the other', async (t) => {
   const setting = await Setting.start(t);
   const uids = Array.from({ length: 100 }, (_, index) => `p${index}`);

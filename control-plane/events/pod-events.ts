@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { WeftError } from '../../mesh/errors.ts';
+import type { Trouble } from '../../mesh/trouble.ts';
 import type { Workload } from '../../mesh/workload.ts';
 import { microTime } from '../leadership/lease.ts';
 import type { ApiClient } from '../sources/kubernetes/api-client.ts';
@@ -118,37 +119,45 @@ export class PodEvents {
   }
 
   async #tell(workload: Workload, { trouble }: PodTrouble, series: Series, signal: AbortSignal): Promise<void> {
-    const { client, instance } = this.#options;
-    const collection = `/apis/events.k8s.io/v1/namespaces/${workload.namespace}/events`;
-    const now = Date.now();
-    if (series.name !== undefined) {
-      const body = { series: { count: series.count + 1, lastObservedTime: microTime(now) } };
-      const path = `${collection}/${series.name}`;
-      const contentType = 'application/merge-patch+json';
-      try {
-        await client.json({ method: 'PATCH', path, body, contentType }, signal, requestMs);
-        this.#wasTold(series);
-        return;
-      } catch (error) {
-        if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
-        series.count = 0; // servers forget Events
-      }
-    }
-    const body = podEvent(workload, trouble, { instance, suffix: randomBytes(8).toString('hex'), now });
     try {
-      await client.json({ method: 'POST', path: collection, body }, signal, requestMs);
-      series.name = body.metadata.name;
+      const isContinued = series.name !== undefined && (await this.#continue(workload, series.name, series, signal));
+      if (!isContinued) await this.#begin(workload, trouble, series, signal);
     } catch (error) {
-      // The namespace is gone or going, or the server does not take this one: nothing that waiting would mend.
-      const isFinal = error instanceof ApiFailure && [404, 409, 422].includes(error.status);
-      if (!isFinal && !isGoing(error)) throw error;
+      if (!isRefusal(error)) throw error;
+      series.toldAt = performance.now(); // so that it holds up no others
+      if (error.status === 403 && !isGoing(error)) throw error;
     }
-    this.#wasTold(series);
   }
 
-  #wasTold(series: Series): void {
+  async #begin(
+    { namespace, name, uid }: Workload,
+    trouble: Trouble,
+    series: Series,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, instance } = this.#options;
+    const place = { instance, suffix: randomBytes(8).toString('hex'), now: Date.now() };
+    const body = podEvent({ namespace, name, uid }, trouble, place);
+    await client.json({ method: 'POST', path: collectionOf(namespace), body }, signal, requestMs);
+    series.name = body.metadata.name;
+    series.count = 1;
+    series.toldAt = performance.now();
+  }
+
+  /** @returns false where there is no such Event any more, as servers forget them */
+  async #continue({ namespace }: Workload, name: string, series: Series, signal: AbortSignal): Promise<boolean> {
+    const body = { series: { count: series.count + 1, lastObservedTime: microTime(Date.now()) } };
+    const path = `${collectionOf(namespace)}/${name}`;
+    const contentType = 'application/merge-patch+json';
+    try {
+      await this.#options.client.json({ method: 'PATCH', path, body, contentType }, signal, requestMs);
+    } catch (error) {
+      if (error instanceof ApiFailure && error.status === 404) return false;
+      throw error;
+    }
     series.count++;
     series.toldAt = performance.now();
+    return true;
   }
 
   async #pause(cause: unknown, retries: RetrySchedule, signal: AbortSignal): Promise<void> {
@@ -160,9 +169,18 @@ export class PodEvents {
   }
 }
 
+function collectionOf(namespace: string): string {
+  return `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+}
+
+/** Of this one Event: trying it again would not help. */
+function isRefusal(error: unknown): error is ApiFailure {
+  return error instanceof ApiFailure && error.status >= 400 && error.status < 500 && ![401, 429].includes(error.status);
+}
+
 /** A namespace that is being deleted takes nothing new, which servers tell as a missing right. */
-function isGoing(error: unknown): boolean {
-  return error instanceof ApiFailure && error.status === 403 && error.text.includes('NamespaceTerminating');
+function isGoing({ text }: ApiFailure): boolean {
+  return text.includes('NamespaceTerminating');
 }
 
 async function sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -152,10 +152,12 @@ describe('charts', () => {
       'Service',
       'ServiceAccount',
       'ServiceAccount',
+      'ValidatingAdmissionPolicy',
+      'ValidatingAdmissionPolicyBinding',
     ]);
     for (const { kind, metadata } of objects) {
       assert.equal(metadata.labels['app.kubernetes.io/part-of'], 'weft', kind);
-      if (!kind.startsWith('Cluster')) assert.equal(metadata.namespace, 'mesh', kind);
+      if (!/^(?:Cluster|Validating)/.test(kind)) assert.equal(metadata.namespace, 'mesh', kind);
     }
   });
 
@@ -293,7 +295,7 @@ describe('the controller', () => {
     });
     assert.equal(pod.securityContext.runAsNonRoot, true);
     const explained = parseAllDocuments(readFileSync(join(charts, '../rbac/controller.yaml'), 'utf8'));
-    const [clusterRole, role, lease] = explained.map((document) => document.toJS());
+    const [clusterRole, role, lease, policy, binding] = explained.map((document) => document.toJS());
     assert.deepEqual(find(objects, 'ClusterRole', 'weft-controller').rules, clusterRole.rules);
     assert.deepEqual(find(objects, 'Role', 'weft-controller').rules, role.rules);
     for (const kind of ['ClusterRole', 'Role']) {
@@ -301,6 +303,11 @@ describe('the controller', () => {
       assert.deepEqual([roleRef.kind, roleRef.name], [kind, 'weft-controller']);
       assert.deepEqual(subjects, [{ kind: 'ServiceAccount', name: 'weft-controller', namespace: 'mesh' }]);
     }
+    const policies = find(objects, 'ValidatingAdmissionPolicy', 'weft-controller-nodes').spec;
+    assert.deepEqual(policies.validations, policy.spec.validations);
+    assert.match(policies.matchConditions[0].expression, /'system:serviceaccount:mesh:weft-controller'$/);
+    const bindings = find(objects, 'ValidatingAdmissionPolicyBinding', 'weft-controller-nodes').spec;
+    assert.deepEqual(bindings, binding.spec);
     assert.deepEqual(role.rules[0].resourceNames, [lease.metadata.name]);
     assert.equal(find(objects, 'Lease', 'weft-controller').spec, undefined, 'an upgrade must not touch who leads');
   });

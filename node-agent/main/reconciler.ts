@@ -70,7 +70,9 @@ export class Reconciler {
 
   /** Of the pods that are to be meshed: those that are not, or whose traffic is dropped, and why. */
   get notMeshable(): NotMeshable[] {
-    const outside = [...this.#notMeshable].filter(([uid]) => this.#with.pods.get(uid) === undefined);
+    // One that is captured for another attempt has not proven itself yet.
+    const isOutside = (uid: string): boolean => this.#with.pods.get(uid) === undefined || this.#retries.has(uid);
+    const outside = [...this.#notMeshable].filter(([uid]) => isOutside(uid));
     return [...outside.map(([, told]) => told), ...this.#damaged.values()];
   }
 

@@ -4,7 +4,9 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { startupTaint } from '../../mesh/startup-taint.ts';
+import { microTime } from '../../control-plane/leadership/lease.ts';
 import { Cluster } from './cluster.ts';
+import { apiServer } from './layout.ts';
 import { ProcessMesh } from './mesh.ts';
 import type { Node } from './node.ts';
 import { app } from './objects.ts';
@@ -69,6 +71,19 @@ suite('what controllers write', () => {
     return shop.kubectl('describe', 'pod', pod?.metadata.name ?? '');
   }
 
+  /** With its rights: kubectl would read what it patches. */
+  async function patchAsController(path: string, change: object): Promise<{ status: number; text: string }> {
+    const token = (await cluster.kubectl(['create', 'token', 'weft-controller', '-n', weftNamespace])).trim();
+    const { stdout } = await cluster.run([
+      ...['curl', '--silent', '--max-time', '10', '--write-out', '\n%{http_code}', '--request', 'PATCH'],
+      ...['--cacert', cluster.controlPlane.certificates.path('ca.crt'), '--header', `Authorization: Bearer ${token}`],
+      ...['--header', 'Content-Type: application/merge-patch+json', '--data', JSON.stringify(change)],
+      `https://${apiServer.address}:${apiServer.port}${path}`,
+    ]);
+    const [status = ''] = stdout.split('\n').slice(-1);
+    return { status: Number(status), text: stdout };
+  }
+
   /** Node and pod are on one machine, so it is the node that does not let its own packets through. */
   async function setFirewall(isUp: boolean): Promise<void> {
     const [pod] = await shop.podsOf('web');
@@ -91,6 +106,29 @@ suite('what controllers write', () => {
     await shop.rollout('web');
   });
 
+  test('of nodes a controller may change nothing else', async () => {
+    const nodePath = `/api/v1/nodes/${node.name}`;
+    const other = { key: 'other.io/x', effect: 'PreferNoSchedule' };
+    await cluster.kubectl(['taint', 'node', node.name, `${other.key}=:${other.effect}`]);
+    const refused: object[] = [
+      { metadata: { labels: { x: 'y' } } },
+      { metadata: { annotations: { x: 'y' } } },
+      { spec: { unschedulable: true } },
+      { spec: { taints: [other, { key: 'another.io/x', effect: 'NoSchedule' }] } },
+      { spec: { taints: [other, { key: startupTaint, effect: 'NoSchedule' }] } },
+      { spec: { taints: null } },
+    ];
+    for (const change of refused) {
+      const { status, text } = await patchAsController(nodePath, change);
+      assert.equal(status, 422, JSON.stringify(change) + text);
+      assert.match(text, /weft-controller may /);
+    }
+    await cluster.kubectl(['taint', 'node', node.name, `${startupTaint}=:NoSchedule`]);
+    await until('lifted', 20_000, async () => !(await taints()).includes(startupTaint));
+    assert.deepEqual(await taints(), [other.key]);
+    await cluster.kubectl(['taint', 'node', node.name, `${other.key}-`]);
+  });
+
   test('the Lease says who leads, and is renewed', async () => {
     const { holderIdentity, renewTime } = await lease();
     assert.match(holderIdentity, /_[0-9a-f-]{36}$/);
@@ -111,6 +149,13 @@ suite('what controllers write', () => {
     t.diagnostic(text.split('\n').find((line) => line.includes('NotInMesh')) ?? '');
     assert.match(text, /Warning +NotInMesh .* weft\.dev\/controller.* +WEFT-E102 .*Look whether/);
     await setFirewall(false);
+    // As it goes on after five minutes.
+    const selector = '--field-selector=reason=NotInMesh';
+    const name = (await shop.kubectl('get', 'events.v1.events.k8s.io', selector, '-o', 'name')).trim().split('/')[1];
+    const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events/${name ?? ''}`;
+    const change = { series: { count: 2, lastObservedTime: microTime(Date.now()) } };
+    assert.equal((await patchAsController(path, change)).status, 200);
+    assert.match(await describePod(), /NotInMesh .*\(x2 over /);
   });
 
   test('a leader that is killed is followed once its Lease is over', async (t) => {

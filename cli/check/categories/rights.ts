@@ -13,6 +13,9 @@ const clusterWide: readonly Kind[] = [
   { title: 'CustomResourceDefinitions', group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions' },
   { title: 'ClusterRoles', group: 'rbac.authorization.k8s.io', resource: 'clusterroles' },
   { title: 'ClusterRoleBindings', group: 'rbac.authorization.k8s.io', resource: 'clusterrolebindings' },
+  ...['ValidatingAdmissionPolicies', 'ValidatingAdmissionPolicyBindings'].map((title) => ({
+    ...{ title, group: 'admissionregistration.k8s.io', resource: title.toLowerCase() },
+  })),
 ];
 
 const namespaced: readonly Kind[] = [
