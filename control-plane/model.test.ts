@@ -20,7 +20,7 @@ const rules: WorkloadRules = {
 const networks = [parseNetwork('10.0.0.0/8')];
 const podAddresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
 const serviceAddresses = ['10.96.0.1', '10.96.0.2'];
-const nodeAddresses = ['192.0.2.1', '192.0.2.2'];
+const nodeAddresses = ['192.0.2.1', '10.2.2.2'];
 const addresses = [...podAddresses, ...serviceAddresses, ...nodeAddresses, '10.1.1.1'];
 const nodes = ['n1', 'n2'];
 const uids = ['u1', 'u2', 'u3', 'u4'];
@@ -250,10 +250,13 @@ test("a node's port leads to the service or the pod that has it, on the nodes wh
     { port: 8099, containerPort: 8080, address: '' },
     { port: 8098, containerPort: 8081, address: '192.0.2.9' },
   ];
+  const inside = '10.9.9.8';
+  assert.equal(look(model, inside).kind, 'unknown');
   model.apply(
     upsert(
+      { kind: 'Node', value: { name: 'n3', zone: '', addresses: [inside] } },
       { kind: 'Node', value: { name: 'n1', zone: '', addresses: ['192.0.2.1'] } },
-      { kind: 'Node', value: { name: 'n2', zone: '', addresses: ['192.0.2.2'] } },
+      { kind: 'Node', value: { name: 'n2', zone: '', addresses: ['10.2.2.2'] } },
       { kind: 'Pod', value: testPod('u1', { addresses: ['10.0.0.1', 'fd00::1'], hostPorts }) },
       { kind: 'Service', value: { ...service, ports, nodeLocal: true } },
       { kind: 'EndpointSlice', value: testSlice('web', ['10.0.0.1', '10.0.0.2']) },
@@ -269,10 +272,11 @@ test("a node's port leads to the service or the pod that has it, on the nodes wh
   assert.ok(pod.kind === 'workload');
   assert.deepEqual([pod.workload.uid, pod.target], ['u1', { address: '10.0.0.1', port: 8080 }]);
   for (const [address, port] of [
-    ['192.0.2.2', 8099],
+    ['10.2.2.2', 8099],
     ['192.0.2.1', 8098],
     ['192.0.2.1', 30081],
     ['192.0.2.3', 30080],
+    [inside, 80],
   ] as const)
     assert.equal(look(model, address, port).kind, 'external', `${address} ${port}`);
 });
