@@ -82,10 +82,11 @@ const anyObject: fc.Arbitrary<SourceObject> = fc.oneof(
       name: fc.constantFrom('s1', 's2', 's3'),
       addresses: fc.subarray([...podAddresses, '10.1.1.1']),
       ready: fc.boolean(),
+      isPod: fc.boolean(),
     })
-    .map(({ service, name, addresses, ready }) => {
+    .map(({ service, name, addresses, ready, isPod }) => {
       const slice = testSlice(service, addresses, name);
-      const endpoints = slice.endpoints.map((endpoint) => ({ ...endpoint, ready }));
+      const endpoints = slice.endpoints.map((endpoint) => ({ ...endpoint, ready, isPod }));
       return { kind: 'EndpointSlice' as const, value: { ...slice, endpoints } };
     }),
 );
@@ -279,4 +280,25 @@ test("a node's port leads to the service or the pod that has it, on the nodes wh
     [inside, 80],
   ] as const)
     assert.equal(look(model, address, port).kind, 'external', `${address} ${port}`);
+});
+
+test("a pod's endpoint is used once the pod is known, as it may be meshed", () => {
+  const model = new Model(rules);
+  const slice = testSlice('web', ['10.0.0.1', '10.0.0.2']);
+  const [pod, host] = slice.endpoints;
+  assert.ok(pod && host);
+  const endpoints = [{ ...pod, isPod: true }, host];
+  model.apply(
+    upsert(
+      { kind: 'Service', value: testService('web', ['10.96.0.1']) },
+      { kind: 'EndpointSlice', value: { ...slice, endpoints } },
+    ),
+  );
+  const known = (): string[] => {
+    const found = look(model, '10.96.0.1');
+    return found.kind === 'service' ? [...found.endpoints.values()].map(({ address }) => address) : [];
+  };
+  assert.deepEqual(known(), ['10.0.0.2']);
+  model.apply(upsert({ kind: 'Pod', value: testPod('u1', { addresses: ['10.0.0.1'] }) }));
+  assert.deepEqual(known(), ['10.0.0.1', '10.0.0.2']);
 });

@@ -116,9 +116,7 @@ function servicePort(
     endpoints:
       found === undefined
         ? new Map()
-        : compileEndpoints(found.name, familyOf(address), view.slicesOf(service), (endpoint) =>
-            ownerOfAddress(view.podsAt(endpoint)),
-          ),
+        : compileEndpoints(found.name, familyOf(address), view.slicesOf(service), (one) => view.podsAt(one)),
   };
 }
 
