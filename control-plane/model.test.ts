@@ -20,7 +20,7 @@ const rules: WorkloadRules = {
 const networks = [parseNetwork('10.0.0.0/8')];
 const podAddresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
 const serviceAddresses = ['10.96.0.1', '10.96.0.2'];
-const nodeAddresses = ['192.0.2.1', '192.0.2.2'];
+const nodeAddresses = ['192.0.2.1', '10.2.2.2'];
 const addresses = [...podAddresses, ...serviceAddresses, ...nodeAddresses, '10.1.1.1'];
 const nodes = ['n1', 'n2'];
 const uids = ['u1', 'u2', 'u3', 'u4'];
@@ -82,10 +82,11 @@ const anyObject: fc.Arbitrary<SourceObject> = fc.oneof(
       name: fc.constantFrom('s1', 's2', 's3'),
       addresses: fc.subarray([...podAddresses, '10.1.1.1']),
       ready: fc.boolean(),
+      isPod: fc.boolean(),
     })
-    .map(({ service, name, addresses, ready }) => {
+    .map(({ service, name, addresses, ready, isPod }) => {
       const slice = testSlice(service, addresses, name);
-      const endpoints = slice.endpoints.map((endpoint) => ({ ...endpoint, ready }));
+      const endpoints = slice.endpoints.map((endpoint) => ({ ...endpoint, ready, isPod }));
       return { kind: 'EndpointSlice' as const, value: { ...slice, endpoints } };
     }),
 );
@@ -261,10 +262,13 @@ test("a node's port leads to the service or the pod that has it, on the nodes wh
     { port: 8099, containerPort: 8080, address: '' },
     { port: 8098, containerPort: 8081, address: '192.0.2.9' },
   ];
+  const inside = '10.9.9.8';
+  assert.equal(look(model, inside).kind, 'unknown');
   model.apply(
     upsert(
+      { kind: 'Node', value: { name: 'n3', zone: '', addresses: [inside], taints: [] } },
       { kind: 'Node', value: { name: 'n1', zone: '', addresses: ['192.0.2.1'], taints: [] } },
-      { kind: 'Node', value: { name: 'n2', zone: '', addresses: ['192.0.2.2'], taints: [] } },
+      { kind: 'Node', value: { name: 'n2', zone: '', addresses: ['10.2.2.2'], taints: [] } },
       { kind: 'Pod', value: testPod('u1', { addresses: ['10.0.0.1', 'fd00::1'], hostPorts }) },
       { kind: 'Service', value: { ...service, ports, nodeLocal: true } },
       { kind: 'EndpointSlice', value: testSlice('web', ['10.0.0.1', '10.0.0.2']) },
@@ -280,10 +284,32 @@ test("a node's port leads to the service or the pod that has it, on the nodes wh
   assert.ok(pod.kind === 'workload');
   assert.deepEqual([pod.workload.uid, pod.target], ['u1', { address: '10.0.0.1', port: 8080 }]);
   for (const [address, port] of [
-    ['192.0.2.2', 8099],
+    ['10.2.2.2', 8099],
     ['192.0.2.1', 8098],
     ['192.0.2.1', 30081],
     ['192.0.2.3', 30080],
+    [inside, 80],
   ] as const)
     assert.equal(look(model, address, port).kind, 'external', `${address} ${port}`);
+});
+
+test("a pod's endpoint is used once the pod is known, as it may be meshed", () => {
+  const model = new Model(rules);
+  const slice = testSlice('web', ['10.0.0.1', '10.0.0.2']);
+  const [pod, host] = slice.endpoints;
+  assert.ok(pod && host);
+  const endpoints = [{ ...pod, isPod: true }, host];
+  model.apply(
+    upsert(
+      { kind: 'Service', value: testService('web', ['10.96.0.1']) },
+      { kind: 'EndpointSlice', value: { ...slice, endpoints } },
+    ),
+  );
+  const known = (): string[] => {
+    const found = look(model, '10.96.0.1');
+    return found.kind === 'service' ? [...found.endpoints.values()].map(({ address }) => address) : [];
+  };
+  assert.deepEqual(known(), ['10.0.0.2']);
+  model.apply(upsert({ kind: 'Pod', value: testPod('u1', { addresses: ['10.0.0.1'] }) }));
+  assert.deepEqual(known(), ['10.0.0.1', '10.0.0.2']);
 });

@@ -139,6 +139,10 @@ export class Model implements MeshView {
     return this.#firstService(this.#servicesAt.get(address));
   }
 
+  isNode(address: string): boolean {
+    return this.#nodePorts.isNode(address);
+  }
+
   serviceAtNode(address: string, port: number): Service | undefined {
     return this.#firstService(this.#nodePorts.servicesAt(address, port));
   }

@@ -46,8 +46,12 @@ export class NodePorts {
     return hostPorts.length === 0 ? [] : (this.#nodes.get(node) ?? []);
   }
 
+  isNode(address: string): boolean {
+    return this.#nodesAt.get(address).size > 0;
+  }
+
   servicesAt(address: string, port: number): ReadonlySet<string> {
-    return this.#services.get(this.#nodesAt.get(address).size === 0 ? 0 : port);
+    return this.#services.get(this.isNode(address) ? port : 0); // none has port 0
   }
 
   podsAt(address: string, port: number): string[] {

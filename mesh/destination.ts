@@ -52,6 +52,7 @@ export interface MeshView {
   podsAt(address: string): Iterable<Workload>;
   serviceAt(address: string): Service | undefined;
   slicesOf(service: Service): Iterable<SourceEndpointSlice>;
+  isNode(address: string): boolean;
   /** That has the port on all nodes, where the address is a node's. */
   serviceAtNode(address: string, port: number): Service | undefined;
   /** All pods, of whatever state, that have the port on the node whose address it is. */
@@ -72,7 +73,7 @@ export function lookUp(
   if (workload !== undefined) return { kind: 'workload', workload };
   const atNode = lookUpAtNode(view, address, port);
   if (atNode !== undefined) return atNode;
-  if (pods.some((pod) => pod.hostNetwork && !pod.terminal)) return { kind: 'external' };
+  if (view.isNode(address) || pods.some((pod) => pod.hostNetwork && !pod.terminal)) return { kind: 'external' };
   return { kind: isInside(clusterNetworks, parseAddress(address)) ? 'unknown' : 'external' };
 }
 
@@ -115,9 +116,7 @@ function servicePort(
     endpoints:
       found === undefined
         ? new Map()
-        : compileEndpoints(found.name, familyOf(address), view.slicesOf(service), (endpoint) =>
-            ownerOfAddress(view.podsAt(endpoint)),
-          ),
+        : compileEndpoints(found.name, familyOf(address), view.slicesOf(service), (one) => view.podsAt(one)),
   };
 }
 

@@ -50,6 +50,7 @@ export function testSlice(service: string, addresses: readonly string[], name = 
       ready: true,
       serving: true,
       terminating: false,
+      isPod: false,
       nodeName: 'n1',
       zone: '',
     })),

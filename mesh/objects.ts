@@ -77,6 +77,8 @@ export interface SourceEndpoint {
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
+  /** Its addresses are a pod's. */
+  readonly isPod: boolean;
   readonly nodeName: string;
   readonly zone: string;
 }

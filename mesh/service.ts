@@ -1,8 +1,8 @@
 import type { SourceEndpointSlice, SourceService } from './objects.ts';
 import { defaultOpaquePorts, parseOpaquePorts } from './opaque-ports.ts';
 import type { PortRange } from './skips.ts';
-import type { WorkloadFacts } from './workload.ts';
-import { sameFacts } from './workload.ts';
+import type { Workload, WorkloadFacts } from './workload.ts';
+import { ownerOfAddress, sameFacts } from './workload.ts';
 
 export interface Service {
   readonly namespace: string;
@@ -57,24 +57,26 @@ export function compileService(service: SourceService): Service {
 /**
  * The endpoints behind one port, by address and port, of the family by which the service was dialled, as with kube-proxy: an app may listen
  * on one of them only. While an endpoint moves from one slice to another it is in both; then the slice
- * in which it is ready counts.
+ * in which it is ready counts. A pod's counts once the pod is known: slices may be heard of first, and whoever is there may be meshed.
  */
 export function compileEndpoints(
   portName: string,
   family: 4 | 6,
   slices: Iterable<SourceEndpointSlice>,
-  workloadAt: (address: string) => WorkloadFacts | undefined,
+  podsAt: (address: string) => Iterable<Workload>,
 ): ReadonlyMap<string, Endpoint> {
   const endpoints = new Map<string, Endpoint>();
   for (const slice of slices) {
     const port = slice.ports.find(({ name, protocol }) => name === portName && protocol === 'TCP')?.port;
     if (port === undefined) continue;
-    for (const { addresses, ready, serving, terminating, nodeName, zone } of slice.endpoints) {
+    for (const { addresses, ready, serving, terminating, isPod, nodeName, zone } of slice.endpoints) {
       const [address] = addresses; // the API says that the others are the same endpoint and that nobody uses them
       if (address === undefined || familyOf(address) !== family) continue;
       const key = addressKey(address, port);
       if (endpoints.get(key)?.ready === true) continue;
-      const workload = workloadAt(address);
+      const pods = [...podsAt(address)];
+      const workload = ownerOfAddress(pods);
+      if (isPod && workload === undefined && !pods.some(({ hostNetwork }) => hostNetwork)) continue;
       endpoints.set(key, { address, port, ready, serving, terminating, node: nodeName, zone, workload });
     }
   }

@@ -250,7 +250,7 @@ addressType: IPv4
 metadata: { name: web-1, namespace: shop, labels: { kubernetes.io/service-name: web } }
 ports: [{ name: http, port: 8080 }, { name: all }]
 endpoints:
-  - { addresses: [10.0.0.7], nodeName: n1, zone: z }
+  - { addresses: [10.0.0.7], nodeName: n1, zone: z, targetRef: { kind: Pod, name: web } }
   - { addresses: [10.0.0.8], conditions: { ready: false, serving: true, terminating: true } }
 `;
 
@@ -303,8 +303,24 @@ test('services, endpoints and accounts are told as deltas, each change once', as
         service: 'web',
         ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
         endpoints: [
-          { addresses: ['10.0.0.7'], ready: true, serving: true, terminating: false, nodeName: 'n1', zone: 'z' },
-          { addresses: ['10.0.0.8'], ready: false, serving: true, terminating: true, nodeName: '', zone: '' },
+          {
+            addresses: ['10.0.0.7'],
+            ready: true,
+            serving: true,
+            terminating: false,
+            isPod: true,
+            nodeName: 'n1',
+            zone: 'z',
+          },
+          {
+            addresses: ['10.0.0.8'],
+            ready: false,
+            serving: true,
+            terminating: true,
+            isPod: false,
+            nodeName: '',
+            zone: '',
+          },
         ],
       },
     },

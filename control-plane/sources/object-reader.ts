@@ -193,6 +193,7 @@ function readEndpoint(endpoint: Fields, where: string): SourceEndpoint {
     ready,
     serving: flag(conditions['serving'] ?? ready, `${where}.conditions.serving`),
     terminating: flag(conditions['terminating'] ?? false, `${where}.conditions.terminating`),
+    isPod: fields(endpoint['targetRef'] ?? {}, `${where}.targetRef`)['kind'] === 'Pod',
     nodeName: text(endpoint['nodeName'] ?? '', `${where}.nodeName`),
     zone: text(endpoint['zone'] ?? '', `${where}.zone`),
   };
