@@ -1,0 +1,91 @@
+/** Agents in containers, as those of a DaemonSet, are replaced under traffic of all kinds, on new connections and on kept ones. */
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { LabPod } from '../lab/pod.ts';
+import type { Failure, KindOfTraffic, TrafficResult } from '../tools/traffic-result.ts';
+import { answered } from './curl.ts';
+import { LabMesh } from './mesh.ts';
+import { Traffic, failuresOf, trafficServer } from './traffic.ts';
+
+const rounds = Number(process.env['WEFT_SOAK'] ?? 2);
+const perSecond = Number(process.env['WEFT_RATE'] ?? 20);
+const graceMs = 40_000;
+/** Without an agent, and then until SYNs that were dropped have come again. */
+const awayMs = 1500;
+const settleMs = 4000;
+const short = ['http-new', 'http-kept', 'grpc-new', 'grpc-kept', 'tcp-new'] as const;
+const long = ['tcp-kept', 'grpc-stream'] as const;
+
+describe('agents in containers', () => {
+  let mesh: LabMesh;
+  let client: LabPod;
+  /** On the client's node, and on the other one. */
+  let servers: { near: LabPod; far: LabPod };
+
+  before(async () => {
+    mesh = await LabMesh.up({ inContainers: true });
+    const pods = await mesh.addClientAndServers();
+    client = pods.client;
+    servers = { near: pods.neighbour, far: pods.server };
+    for (const pod of [servers.near, servers.far]) {
+      await trafficServer(pod);
+      await answered(client, `http://${pod.ipv4}:8081/`);
+    }
+  });
+
+  after(async () => {
+    assert.deepEqual(await mesh.lab.down(), []);
+  });
+
+  async function under(
+    t: TestContext,
+    kinds: readonly KindOfTraffic[],
+    happen: () => Promise<void>,
+  ): Promise<{ near: TrafficResult; far: TrafficResult }> {
+    const near = await Traffic.start(client, servers.near, perSecond, ...kinds);
+    const far = await Traffic.start(client, servers.far, perSecond, ...kinds);
+    await delay(500);
+    await happen();
+    await delay(500);
+    const results = { near: await near.stop(), far: await far.stop() };
+    for (const [where, result] of Object.entries(results)) {
+      for (const [kind, { attempts, failures }] of Object.entries(result))
+        t.diagnostic(`${where} ${kind}: ${attempts}, of which ${failures.length} failed ${describeFailures(failures)}`);
+    }
+    return results;
+  }
+
+  test('rolled out: nothing fails that begins and ends', async (t) => {
+    const { near, far } = await under(t, short, async () => {
+      for (let round = 0; round < rounds; round++) for (const node of ['a', 'b']) await mesh.rollAgent(node, graceMs);
+    });
+    for (const result of [near, far]) assert.deepEqual(failuresOf(result, ...short), [], mesh.troubles());
+  });
+
+  test('killed without grace: what breaks was open, and nothing is refused', async (t) => {
+    for (const node of ['a', 'b']) {
+      let killedBy = 0;
+      const results = await under(t, [...short, ...long], async () => {
+        await mesh.killAgent(node);
+        killedBy = Date.now();
+        await delay(awayMs);
+        await mesh.startAgent(node);
+        await delay(settleMs);
+      });
+      for (const result of Object.values(results)) {
+        const failures = failuresOf(result, ...short, ...long);
+        const later = failures.filter(({ at, error }) => at > killedBy || error.includes('ECONNREFUSED'));
+        assert.deepEqual(later, [], `killed by ${killedBy}`);
+        // Of those that begin a few at a time hardly any is under way.
+        assert.ok(failures.length <= 10, JSON.stringify(failures));
+      }
+    }
+  });
+});
+
+function describeFailures(failures: readonly Failure[]): string {
+  return failures.length === 0 ? '' : JSON.stringify(failures.slice(0, 12));
+}
