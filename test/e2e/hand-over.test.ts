@@ -12,7 +12,10 @@ import { Traffic, failuresOf, trafficServer } from './traffic.ts';
 
 const rounds = Number(process.env['WEFT_SOAK'] ?? 2);
 const perSecond = Number(process.env['WEFT_RATE'] ?? 20);
-const graceMs = 40_000;
+const stopMs = 12_000;
+const graceMs = 30_000;
+/** After an end. */
+const noticedMs = 1000;
 /** Without an agent, and then until SYNs that were dropped have come again. */
 const awayMs = 1500;
 const settleMs = 4000;
@@ -26,7 +29,7 @@ describe('agents in containers', () => {
   let servers: { near: LabPod; far: LabPod };
 
   before(async () => {
-    mesh = await LabMesh.up({ inContainers: true });
+    mesh = await LabMesh.up({ inContainers: true, agentFlags: ['--stop-timeout', `${stopMs}ms`] });
     const pods = await mesh.addClientAndServers();
     client = pods.client;
     servers = { near: pods.neighbour, far: pods.server };
@@ -58,11 +61,25 @@ describe('agents in containers', () => {
     return results;
   }
 
-  test('rolled out: nothing fails that begins and ends', async (t) => {
-    const { near, far } = await under(t, short, async () => {
-      for (let round = 0; round < rounds; round++) for (const node of ['a', 'b']) await mesh.rollAgent(node, graceMs);
+  test('rolled out: nothing fails that ends by itself, and what is open goes on until it is cut', async (t) => {
+    const rolled: number[] = [];
+    const { near, far } = await under(t, [...short, ...long], async () => {
+      for (let round = 0; round < rounds; round++) {
+        for (const node of ['a', 'b']) {
+          rolled.push(Date.now());
+          await mesh.rollAgent(node, graceMs);
+        }
+      }
     });
-    for (const result of [near, far]) assert.deepEqual(failuresOf(result, ...short), [], mesh.troubles());
+    t.diagnostic(`rolled at ${rolled.join(', ')}`);
+    for (const result of [near, far]) {
+      assert.deepEqual(failuresOf(result, ...short), [], mesh.troubles());
+      for (const { at, lastedMs, error } of failuresOf(result, ...long)) {
+        const broke = at + lastedMs;
+        const since = Math.min(...rolled.map((time) => broke - time).filter((ms) => ms > noticedMs));
+        assert.ok(since >= stopMs, `${error}, ${since} ms after the next agent was started`);
+      }
+    }
   });
 
   test('killed without grace: what breaks was open, and nothing is refused', async (t) => {
