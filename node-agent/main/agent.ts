@@ -398,7 +398,8 @@ export class Agent {
         break;
       }
       case 'pod-drained':
-        this.#enrolment.workerDrained(message.pod, worker);
+        // Who stands aside has no broker any more; that one lets go of the pod when it ends.
+        if (!this.#isAside) this.#enrolment.workerDrained(message.pod, worker);
     }
   }
 

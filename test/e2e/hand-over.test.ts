@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { LabPod } from '../lab/pod.ts';
 import type { Failure, KindOfTraffic, TrafficResult } from '../tools/traffic-result.ts';
 import { answered } from './curl.ts';
+import { hold } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 import { Traffic, failuresOf, trafficServer } from './traffic.ts';
 
@@ -80,6 +81,23 @@ describe('agents in containers', () => {
         assert.ok(since >= stopMs, `${error}, ${since} ms after the next agent was started`);
       }
     }
+  });
+
+  test('a pod that has left ends its last connection by an agent that stands aside: what else is open there goes on', async () => {
+    const leaver = await mesh.addMeshed('b', 'leaver', 'server');
+    await trafficServer(leaver);
+    await answered(client, `http://${leaver.ipv4}:8081/`);
+    const ending = await hold(client, leaver.ipv4, 8083, 4);
+    const staying = await hold(client, servers.far.ipv4, 8083, 4);
+    mesh.lab.objects.setPod(leaver, { labels: { 'weft.dev/mesh': 'disabled' } });
+    await mesh.agent('b').waitForLine(({ msg, pod }) => msg === 'pod left the mesh' && pod === 'leaver', 15_000);
+    const earlier = mesh.agent('b');
+    await mesh.startAgent('b');
+    assert.deepEqual((await ending.finish()).errors, {});
+    await delay(noticedMs);
+    assert.equal(earlier.process.exitCode, null, earlier.transcript());
+    assert.deepEqual((await staying.finish()).errors, {});
+    await earlier.stop(graceMs);
   });
 
   test('killed without grace: what breaks was open, and nothing is refused', async (t) => {
