@@ -69,10 +69,14 @@ struct {
 	__type(value, __u8);
 } probes SEC(".maps");
 
-/* Ids of the cgroups of every generation of the agent. An id is never used twice before the next boot. */
+/*
+ * Ids of the cgroups of every generation of the agent: each container has one. An id is never used twice before the
+ * next boot.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, __u8);
 } agent_cgroups SEC(".maps");

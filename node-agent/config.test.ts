@@ -38,9 +38,11 @@ test('defaults', () => {
     workerUid: 2102,
     cni: undefined,
     proofTimeoutMs: 2000,
+    stopTimeoutMs: 25_000,
     logLevel: 'info',
     relay: {
       outboundConnectTimeoutMs: 1000,
+      peerConnectTimeoutMs: 10_000,
       inboundConnectTimeoutMs: 300,
       idleTimeoutMs: 0,
       drainTimeoutMs: 0,

@@ -13,6 +13,8 @@ import { parseListenAddress } from '../mesh/listen-address.ts';
 /** How the workers carry connections. Times in milliseconds; 0 means none. */
 export interface RelayConfig {
   readonly outboundConnectTimeoutMs: number;
+  /** To another agent, which may be about to be replaced. */
+  readonly peerConnectTimeoutMs: number;
   readonly inboundConnectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly drainTimeoutMs: number;
@@ -48,6 +50,7 @@ export interface AgentConfig {
   /** Where the CNI plugin is put and chained in; absent where somebody else does that. */
   readonly cni: { readonly confDir: string; readonly binDir: string } | undefined;
   readonly proofTimeoutMs: number;
+  readonly stopTimeoutMs: number;
   readonly logLevel: string;
   readonly relay: RelayConfig;
 }
@@ -117,9 +120,11 @@ const flags = {
   pipes: { value: 'N', fallback: '32', help: 'pipes of one worker that may hold bytes in flight' },
   'pipe-bytes': { value: 'N', fallback: '1048576', help: 'size of one pipe' },
   'connect-timeout': { value: 'TIME', fallback: '1s', help: 'for connections out of a pod' },
+  'peer-connect-timeout': { value: 'TIME', fallback: '10s', help: 'to another agent, which may be about to come back' },
   'app-connect-timeout': { value: 'TIME', fallback: '300ms', help: 'for connections to the app of a pod' },
   'idle-timeout': { value: 'TIME', fallback: '0', help: 'ends a connection on which nothing moves; 0 never does' },
   'drain-timeout': { value: 'TIME', fallback: '0', help: 'how long a leaving worker may finish; 0 without end' },
+  'stop-timeout': { value: 'TIME', fallback: '25s', help: 'how long open connections hold up the end of an agent' },
   'proof-timeout': { value: 'TIME', fallback: '2s', help: 'for the connections that prove an enrolment' },
   'log-level': { value: 'LEVEL', fallback: 'info', help: 'debug, info, warn or error' },
   'log-connections': { fallback: 'false', help: 'log every connection that ends' },
@@ -174,9 +179,11 @@ export function parseConfig(args: readonly string[], environment: Environment = 
       read('cni-bin-dir', nonEmpty),
     ),
     proofTimeoutMs: read('proof-timeout', parseDuration),
+    stopTimeoutMs: read('stop-timeout', parseDuration),
     logLevel: read('log-level', oneOf('debug', 'info', 'warn', 'error')),
     relay: Object.freeze({
       outboundConnectTimeoutMs: read('connect-timeout', parseDuration),
+      peerConnectTimeoutMs: read('peer-connect-timeout', parseDuration),
       inboundConnectTimeoutMs: read('app-connect-timeout', parseDuration),
       idleTimeoutMs: read('idle-timeout', parseDuration),
       drainTimeoutMs: read('drain-timeout', parseDuration),

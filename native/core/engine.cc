@@ -113,10 +113,10 @@ void Engine::CloseListener(Pod& pod) {
   loop_.Retire(std::move(pod.listener));
 }
 
-// A pod whose listener is gone stays while connections wait for its sockets.
+// A pod that is gone stays while connections wait for its sockets.
 void Engine::ForgetIfUnused(uint32_t id) {
   Pod* pod = Find(id);
-  if (pod != nullptr && !pod->listener && !pod->awaited()) pods_.erase(id);
+  if (pod != nullptr && pod->gone && !pod->awaited()) pods_.erase(id);
 }
 
 // After a reconnect the broker sends its listeners again: usually the same sockets by other descriptors.
@@ -124,7 +124,7 @@ void Engine::BrokerListener(const broker::Listener& message, Descriptor socket) 
   if (!accepting_) return;
   auto& pod = pods_[message.pod];
   if (!pod) pod = std::make_unique<Pod>(*this, message.pod);
-  pod->retired = false;
+  pod->retired = pod->gone = false;
   Acceptor& acceptor = *this;
   auto listener = std::make_unique<Listener>(loop_, acceptor, message.pod, std::move(socket));
   std::unique_ptr<Listener> replaced = std::exchange(pod->listener, std::move(listener));
@@ -141,6 +141,7 @@ void Engine::BrokerListenerGone(uint32_t id) {
   if (pod == nullptr) return;
   if (pod->listener) pod->listener->AcceptRest();
   CloseListener(*pod);
+  pod->gone = true;
   pod->ipv4.Clear();
   pod->ipv6.Clear();
   ForgetIfUnused(id);
@@ -152,8 +153,10 @@ void Engine::BrokerSockets(const broker::Sockets& message, std::span<Descriptor>
   ForgetIfUnused(message.pod);
 }
 
-// What peers open while listeners are given up one after the other comes to the successor's.
+// What peers open while listeners are given up one after the other comes to the successor's, and so do requests that
+// follow those of now.
 void Engine::BrokerDrain(uint32_t grace_ms) {
+  http_.Drain();
   tunnels_.ForEach([](Tunnel& tunnel) {
     if (tunnel.is_served()) tunnel.Retire();
   });

@@ -124,6 +124,7 @@ class Engine final : private BrokerEvents,
     SocketStock ipv4;
     SocketStock ipv6;
     bool retired = false;  // it leaves the mesh
+    bool gone = false;     // the broker has it no more
   };
 
   void BrokerListener(const broker::Listener& message, Descriptor socket) override;

@@ -16,6 +16,8 @@ class PeerStreamEvents {
   // Reserve() had no room, and has some now.
   virtual void HasRoom() = 0;
   virtual void PeerFinished() = 0;
+  // Whatever follows what is under way shall come by another connection.
+  virtual void PeerLeaves() {}
   // The stream is gone, and so must be every reference to it. `error`: an errno, 0 where the peer reset the stream.
   virtual void PeerReset(int error) = 0;
 

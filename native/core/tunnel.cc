@@ -2,6 +2,7 @@
 
 #include <netinet/tcp.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -12,6 +13,11 @@ namespace {
 constexpr uint32_t kDefaultConnectTimeoutMs = 10'000;
 // A peer that uses a connection for so many times longer than we would is asked for another one.
 constexpr int64_t kAgesServed = 2;
+// An agent that has ended is followed by another one. Until then SYNs are dropped, and the kernel would repeat them
+// later and later; what reaches it as it ends is refused.
+constexpr int64_t kDialUs = 1'000'000;
+constexpr int64_t kRefusedUs = 100'000;
+constexpr uint32_t kMostRefusals = 3;
 // Streams that the peer has opened before it hears GOAWAY come within this time.
 constexpr int64_t kGoAwayUs = 5'000'000;
 // The client closes what is not used. A server that did so at the same time would reset streams that are on their way.
@@ -22,6 +28,8 @@ constexpr uint64_t kBulkBytes = 1024 * 1024;
 constexpr size_t kBytesPerTurn = 1024 * 1024;
 // What opening a stream counts for in a turn: a decision and a dial, for 44 bytes.
 constexpr size_t kBytesPerOpening = 4096;
+
+bool IsRefusal(int error) { return error == ECONNRESET || error == ECONNREFUSED || error == EPIPE; }
 
 int ErrnoOf(weft1::ErrorCode code) { return code == weft1::ErrorCode::kRefused ? ECONNREFUSED : ECONNRESET; }
 
@@ -83,17 +91,27 @@ void Tunnel::Connect(std::shared_ptr<const tls::Context> credentials, const std:
                      uint32_t timeout_ms) {
   credentials_ = std::move(credentials);
   expected_name_ = expected_name;
-  deadline_us_ = loop().now_us() + int64_t{timeout_ms != 0 ? timeout_ms : kDefaultConnectTimeoutMs} * 1000;
-  loop().Schedule(*this, deadline_us_);
+  timeout_us_ = int64_t{timeout_ms != 0 ? timeout_ms : kDefaultConnectTimeoutMs} * 1000;
+  Try();
+}
+
+void Tunnel::Try() {
+  loop().Schedule(*this, loop().now_us() + std::min(kDialUs, timeout_us_));
   dial_.Start(key_.pod, key_.peer, nullptr);
+}
+
+void Tunnel::DialFailed(int error) {
+  if (!IsRefusal(error) || ++refusals_ > kMostRefusals) return Close(CloseReason::kConnectFailed, error);
+  loop().Schedule(*this, loop().now_us() + kRefusedUs);
 }
 
 void Tunnel::Dialed(Descriptor socket, bool watched) {
   GiveUpDeadPeer(socket.get());
+  const int64_t deadline_us = loop().now_us() + timeout_us_;
+  loop().Schedule(*this, deadline_us);
   SecureLinkEvents& events = *this;
   link_ = std::make_unique<SecureLink>(loop(), events);
-  link_->Connect(std::move(credentials_), context_.buffers, std::move(socket), watched, kProtocols, expected_name_,
-                 deadline_us_);
+  link_->Connect(credentials_, context_.buffers, std::move(socket), watched, kProtocols, expected_name_, deadline_us);
 }
 
 void Tunnel::Serve(const Identity& identity, std::unique_ptr<SecureLink> link) {
@@ -112,6 +130,7 @@ void Tunnel::GiveUpDeadPeer(int socket) {
 
 void Tunnel::Established() {
   established_ = true;
+  credentials_.reset();
   loop().Schedule(*this, loop().now_us() + idle_us_);
   loop().Defer(*this);
   while (!waiting_.empty() && !closed_) {
@@ -208,6 +227,7 @@ void Tunnel::Flush() {
 }
 
 void Tunnel::LinkFailed(const tls::Failure& failure) {
+  if (!established_ && failure.reason == tls::Reason::kSystem) return DialFailed(failure.detail);
   if (failure.reason == tls::Reason::kSystem) return Close(CloseReason::kResetByUpstream, failure.detail);
   Close(CloseReason::kTlsFailed, static_cast<int>(failure.reason));
 }
@@ -242,6 +262,11 @@ void Tunnel::OnReset(weft1::Stream& stream, weft1::ErrorCode code) {
   loop().Schedule(*this, loop().now_us() + idle_us_);
 }
 
+void Tunnel::OnGoAway() {
+  Retire();
+  session_.ForEach([](weft1::Stream& stream) { static_cast<Stream*>(stream.context)->events->PeerLeaves(); });
+}
+
 void Tunnel::Ended(Stream* stream) {
   delete stream;
   used_us_ = loop().now_us();
@@ -256,7 +281,11 @@ void Tunnel::CloseIfUnused() {
 }
 
 void Tunnel::Expired() {
-  if (!established_) return Close(CloseReason::kConnectTimeout, ETIMEDOUT);
+  if (!established_) {
+    if (waiting_.empty() || (link_ && link_->open())) return Close(CloseReason::kConnectTimeout, ETIMEDOUT);
+    dial_.Cancel();
+    return Try();
+  }
   const bool unused = session_.open_streams() == 0 && waiting_.empty();
   if (unused && (retired_ || loop().now_us() - used_us_ >= idle_us_)) return Close(CloseReason::kFinished, 0);
   session_.FreeMemory();

@@ -65,7 +65,8 @@ class Tunnel final : public Retired,
   Tunnel(const TunnelContext& context, const TunnelKey& key, weft1::Role role);
   ~Tunnel() override;
 
-  // The opening side: dials from the pod; the peer must prove the name.
+  // The opening side: dials from the pod; the peer must prove the name. An agent that is gone comes back, so it is
+  // dialled again for as long as somebody waits.
   void Connect(std::shared_ptr<const tls::Context> credentials, const std::string& expected_name, uint32_t timeout_ms);
   // The accepting side: a TLS connection that has been established with ALPN weft/1.
   void Serve(const Identity& identity, std::unique_ptr<SecureLink> link);
@@ -92,7 +93,7 @@ class Tunnel final : public Retired,
   class Stream;
 
   void Dialed(Descriptor socket, bool watched) override;
-  void DialFailed(int error) override { Close(CloseReason::kConnectFailed, error); }
+  void DialFailed(int error) override;
   void Established() override;
   void Readable() override;
   void Writable() override;
@@ -102,11 +103,12 @@ class Tunnel final : public Retired,
   void OnRoom(weft1::Stream& stream) override;
   void OnFin(weft1::Stream& stream) override;
   void OnReset(weft1::Stream& stream, weft1::ErrorCode code) override;
-  void OnGoAway() override { Retire(); }
+  void OnGoAway() override;
   void OnOutput() override { loop().Defer(*this); }
   void Run() override;
   void Expired() override;
 
+  void Try();
   void GiveUpDeadPeer(int socket);
   bool OpenNow(StreamWaiter& waiter);
   void Ended(Stream* stream);
@@ -126,11 +128,12 @@ class Tunnel final : public Retired,
   Identity identity_{};
   std::shared_ptr<const tls::Context> credentials_;
   std::string expected_name_;
-  int64_t deadline_us_ = 0;
+  int64_t timeout_us_ = 0;  // of one attempt
   int64_t born_us_;
   int64_t used_us_;
   size_t opened_ = 0;           // by the peer, in what was read last
   uint32_t waiting_count_ = 0;  // at most: who gave up is counted
+  uint32_t refusals_ = 0;
   bool established_ = false;
   bool closed_ = false;
   bool retired_ = false;  // of the opening side

@@ -424,5 +424,28 @@ TEST("http: an engine that leaves says so with the next response") {
   CHECK_EQUAL(ReadError(app), 0);
 }
 
+TEST("http: an engine that leaves serves whoever is connected, with new connections to the app") {
+  constexpr size_t kClients = 40;  // more than it has sockets for
+  HttpMesh http;
+  std::vector<Descriptor> clients;
+  const auto serve = [&](const Descriptor& client, std::string_view expected) {
+    Send(client, kGet);
+    const Descriptor app = http.App();
+    ReceiveHead(app);
+    Send(app, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    const std::string head = ReceiveHead(client);
+    CHECK_EQUAL(head, expected);
+    CHECK_EQUAL(Receive(client, 2), "ok");
+  };
+  for (size_t i = 0; i < kClients; i++) {
+    clients.push_back(http.Client());
+    serve(clients.back(), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+  }
+  http.mesh.WithEngine([](core::Engine& engine) { engine.StopAccepting(); });
+  for (const Descriptor& client : clients) {
+    serve(client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
+  }
+}
+
 }  // namespace
 }  // namespace weft::test

@@ -215,6 +215,32 @@ TEST("http tunnel: no request begins on a tunnel that is too old, however young 
   CHECK(std::unique(tunnels.begin(), tunnels.end()) - tunnels.begin() == 2);
 }
 
+TEST("http tunnel: a server that leaves answers what is under way, and what follows comes by another tunnel") {
+  HttpNodes http;
+  const Descriptor resting = http.Client(), asking = http.Client();
+  for (const Descriptor* const client : {&resting, &asking}) Send(*client, kGet);
+  const Descriptor first = http.App(), second = http.App();
+  for (const Descriptor* const app : {&first, &second}) {
+    ReceiveHead(*app);
+    Send(*app, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+  }
+  for (const Descriptor* const client : {&resting, &asking}) CHECK_EQUAL(Receive(*client, kOk.size()), kOk);
+  Send(asking, kGet);
+  Descriptor app = http.App();
+  ReceiveHead(app);
+  http.nodes.server.broker->Drain(10'000);
+  EVENTUALLY(http.nodes.server.statistics().connections == 1);
+  Send(app, kOk);
+  CHECK_EQUAL(Receive(asking, kOk.size()), kOk);
+  EVENTUALLY(http.nodes.server.statistics().connections == 0);
+  EVENTUALLY(http.nodes.server.statistics().tunnels == 0);
+  Send(resting, kGet);
+  app = http.App();
+  ReceiveHead(app);
+  Send(app, kOk);
+  CHECK_EQUAL(Receive(resting, kOk.size()), kOk);
+}
+
 // A peer that is no agent: one connection of mutual TLS that HTTP is spoken on.
 class TlsClient {
  public:

@@ -67,6 +67,28 @@ TEST("tunnel: a server that takes no more streams, or goes away, is asked on ano
   CHECK_EQUAL(last.Receive(2 * RawOpen(1).size()).size(), 2 * RawOpen(1).size());
 }
 
+TEST("tunnel: a peer that ends during the handshake is dialled again, a few times") {
+  TwoNodes nodes;
+  const Descriptor listener = Listen(LoopbackIpv4());
+  nodes.client.WithEngine([&](core::Engine&) { nodes.elsewhere = LocalEndpoint(listener); });
+  const auto end = [&](int times) {
+    for (int i = 0; i < times; i++) {
+      Descriptor ending = Accept(listener);
+      Reset(ending);
+    }
+  };
+  const Descriptor first = Connected(nodes.client.endpoint());
+  end(3);
+  RawPeer peer(nodes, listener);
+  peer.Send(Joined({RawHello(), RawFrame(weft1::FrameType::kData, 1, Text("here"))}));
+  CHECK_EQUAL(Receive(first, 4), "here");
+  nodes.client.WithEngine([&](core::Engine&) { nodes.workload = 2; });
+  const Descriptor second = Connected(nodes.client.endpoint());
+  end(4);
+  CHECK_EQUAL(ReadError(second), ECONNRESET);
+  CHECK(nodes.client.EndedAt(0).outcome.reason == CloseReason::kConnectFailed);
+}
+
 TEST("tunnel: a peer whose certificate has expired is asked to leave, and refused 5 s later; what is open goes on") {
   TwoNodes nodes;
   RawPeer peer(nodes, 2);

@@ -45,7 +45,6 @@ import { WorkerSupervisor } from './worker-supervisor.ts';
 
 const enrolmentsAtOnce = 8;
 const drainGraceMs = 3000; // longer than a handshake that was under way when the listeners were swapped
-const shutdownMs = 25_000; // Kubernetes kills a pod after 30 s, unless it is told another time
 const drainMarginMs = 2000;
 const settleMs = 2000; // for pods that are joining or leaving while a successor waits
 const firstNewsMs = 1000; // until then the CNI plugin answers by itself
@@ -331,8 +330,8 @@ export class Agent {
       this.#workers.abandon();
       this.#broker.drain(0);
     }
-    const { drainTimeoutMs } = this.#config.relay;
-    const deadlineMs = drainTimeoutMs === 0 ? shutdownMs : drainTimeoutMs + drainMarginMs;
+    const { relay, stopTimeoutMs } = this.#config;
+    const deadlineMs = relay.drainTimeoutMs === 0 ? stopTimeoutMs : relay.drainTimeoutMs + drainMarginMs;
     // Where a successor has had them told, they wait for handshakes that were under way; a signal would end them before.
     const left = await (this.#isAside ? this.#workers.ended(deadlineMs) : this.#workers.stop(deadlineMs));
     if (left.length > 0) this.#log.warn({ workers: left }, 'workers with open connections go on alone');
@@ -406,7 +405,8 @@ export class Agent {
         break;
       }
       case 'pod-drained':
-        this.#enrolment.workerDrained(message.pod, worker);
+        // Who stands aside has no broker any more; that one lets go of the pod when it ends.
+        if (!this.#isAside) this.#enrolment.workerDrained(message.pod, worker);
     }
   }
 

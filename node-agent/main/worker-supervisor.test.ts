@@ -54,6 +54,7 @@ function start(t: TestContext, changed: Partial<SupervisorOptions> = {}, script 
       pipes: 8,
       pipeBytes: 65536,
       outboundConnectTimeoutMs: 1000,
+      peerConnectTimeoutMs: 10_000,
       inboundConnectTimeoutMs: 300,
       idleTimeoutMs: 0,
       drainTimeoutMs: 0,

@@ -49,6 +49,7 @@ function startWorker(t: TestContext): ChildProcess {
     pipes: 8,
     pipeBytes: 65536,
     outboundConnectTimeoutMs: 1000,
+    peerConnectTimeoutMs: 10_000,
     inboundConnectTimeoutMs: 300,
     idleTimeoutMs: 0,
     drainTimeoutMs: 0,

@@ -138,6 +138,7 @@ export interface WorkerOptions {
   readonly pipes: number;
   readonly pipeBytes: number;
   readonly outboundConnectTimeoutMs: number;
+  readonly peerConnectTimeoutMs: number;
   readonly inboundConnectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly drainTimeoutMs: number;

@@ -54,6 +54,7 @@ export class Policy {
   readonly #fused: FusedConnections;
   readonly #inbound: Deadlines;
   readonly #outbound: Deadlines;
+  readonly #toPeers: Deadlines;
   readonly #shown: InboundConnection;
 
   constructor(dependencies: PolicyDependencies) {
@@ -63,6 +64,7 @@ export class Policy {
     this.#fused = new FusedConnections(engine);
     this.#inbound = { connectTimeoutMs: options.inboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
     this.#outbound = { connectTimeoutMs: options.outboundConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
+    this.#toPeers = { connectTimeoutMs: options.peerConnectTimeoutMs, idleTimeoutMs: options.idleTimeoutMs };
   }
 
   /** On the connection in the record. */
@@ -223,7 +225,7 @@ export class Policy {
 
   #tunnel(id: number, endpoint: Endpoint, pod: WorkerPod): void {
     const { record, metrics } = this.#with;
-    record.tunnel(endpoint, pod.identity, this.#outbound);
+    record.tunnel(endpoint, pod.identity, this.#toPeers);
     metrics.opened(id, 'outbound', pod, 'mutualTls', endpoint.identity, endpoint);
   }
 

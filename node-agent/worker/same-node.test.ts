@@ -21,6 +21,7 @@ const options: WorkerOptions = {
   pipes: 8,
   pipeBytes: 65536,
   outboundConnectTimeoutMs: 1000,
+  peerConnectTimeoutMs: 10_000,
   inboundConnectTimeoutMs: 300,
   idleTimeoutMs: 5000,
   drainTimeoutMs: 0,

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { CommandResult } from '../lab/command.ts';
+import { processesBelow } from './cgroups.ts';
 import type { Cluster } from './cluster.ts';
 import { machineCgroup } from './machine.ts';
 import type { Node } from './node.ts';
@@ -74,6 +76,19 @@ export class Installation {
     return pod.metadata.name;
   }
 
+  /** Of the agent that runs on the node, or of those that do. */
+  workerPids(node: Node): number[] {
+    return processesBelow(node.machine.cgroup).filter(isWorker);
+  }
+
+  async untilEnded(workers: readonly number[], deadlineMs: number): Promise<void> {
+    const started = performance.now();
+    while (workers.some(isWorker)) {
+      if (performance.now() - started > deadlineMs) assert.fail(`workers ${workers.join(', ')} do not end`);
+      await delay(10);
+    }
+  }
+
   /** How many pods the agents have in the mesh. */
   async captured(): Promise<number> {
     const counts = await Promise.all(this.cluster.nodes.map((node) => this.#capturedOn(node)));
@@ -97,5 +112,13 @@ export class Installation {
     const url = `http://${node.address}:${adminPort}/metrics`;
     const { stdout } = await this.cluster.run(['curl', '--silent', '--max-time', '2', url]);
     return Number(/^weft_pods(?:\{.*\})? (\d+)$/m.exec(stdout)?.[1] ?? 0);
+  }
+}
+
+function isWorker(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('weft-worker');
+  } catch {
+    return false; // it has ended
   }
 }

@@ -7,6 +7,8 @@ import { meshPlugin } from './helpers.ts';
 export interface MeshOptions {
   readonly agentFlags?: readonly string[];
   readonly controllerFlags?: readonly string[];
+  /** Each agent ends with all its processes, as those of a DaemonSet do. */
+  readonly inContainers?: boolean;
 }
 
 const shop = { 'weft.dev/mesh': 'enabled' };
@@ -55,9 +57,19 @@ export class LabMesh {
   /** Also another one, in the place of the one that runs. */
   async startAgent(node: string): Promise<LabAgent> {
     const flags = ['--log-connections', ...(this.#agentFlags.get(node) ?? []), ...(this.#options.agentFlags ?? [])];
-    const agent = await LabAgent.start(this.lab.node(node), { flags });
+    const agent = await LabAgent.start(this.lab.node(node), {
+      flags,
+      inContainer: this.#options.inContainers ?? false,
+    });
     this.agents.set(node, agent);
     return agent;
+  }
+
+  /** As a DaemonSet with maxSurge does it: the next agent is ready before the earlier one is told to end. Resolves when that has ended. */
+  async rollAgent(node: string, graceMs: number): Promise<void> {
+    const earlier = this.agent(node);
+    await this.startAgent(node);
+    await earlier.stop(graceMs);
   }
 
   /** As when its container is killed: nothing of it goes on. */

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 import type { LabNode } from './node.ts';
 
@@ -12,6 +13,8 @@ export interface AgentOptions {
   /** Those that it keeps, as a container runtime has it; all of root's where it is absent. */
   readonly capabilities?: readonly string[];
   readonly command?: 'uninstall';
+  /** As process 1 of a PID namespace, whose end is that of all its processes. */
+  readonly inContainer?: boolean;
   readonly flags?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly onLine?: (line: AgentLine) => void;
@@ -41,8 +44,10 @@ export class LabAgent {
     ].flat();
     const command = options.command === undefined ? [] : [options.command];
     const set = options.capabilities?.map((name) => `+${name.toLowerCase()}`).join(',');
+    const container = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation=slave'];
     const limits = set === undefined ? [] : ['setpriv', '--bounding-set', `-all,${set}`, '--inh-caps', '-all'];
-    this.process = node.spawn([...limits, process.execPath, entry, ...command, ...flags, ...(options.flags ?? [])], {
+    const agent = [...limits, process.execPath, entry, ...command, ...flags, ...(options.flags ?? [])];
+    this.process = node.spawn([...(options.inContainer ? container : []), ...agent], {
       ...process.env,
       ...options.env,
     });
@@ -100,6 +105,17 @@ export class LabAgent {
   async exited(): Promise<void> {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     await new Promise((resolve) => this.process.once('exit', resolve));
+  }
+
+  /** Of one in a container: as a kubelet does it. */
+  async stop(graceMs: number): Promise<void> {
+    const { pid } = this.process;
+    const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number);
+    if (pid === undefined || !first) throw new Error('the agent has ended');
+    process.kill(first, 'SIGTERM');
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), graceMs);
+    await this.exited();
+    clearTimeout(timer);
   }
 
   #read(text: string, onLine?: (line: AgentLine) => void): void {

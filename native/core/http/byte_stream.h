@@ -21,6 +21,8 @@ class ByteStreamEvents {
   virtual size_t Received(std::string_view bytes) = 0;
   // The peer has finished, after all its bytes.
   virtual void ReceivedEnd() = 0;
+  // Only of a peer's stream: the next message shall not come by it.
+  virtual void PeerLeaves() {}
   // The stream was blocked, and all that was kept has gone out.
   virtual void Drained() = 0;
   // The stream has ended; nothing comes any more.

@@ -258,7 +258,7 @@ void Exchange::Lost(Ending ending, uint32_t detail, bool unseen) {
   const bool untouched = !s_.response_begun && !s_.interim && !s_.body_begun;
   const bool unsent = unseen || s_.upstream == nullptr || s_.upstream->IsUnsent();
   const bool answered = s_.upstream != nullptr && s_.upstream->IsAnswered();
-  const bool again = (s_.reused || unseen) && !s_.retried && untouched && !answered && (s_.idempotent || unsent);
+  const bool again = (s_.reused || unsent) && !s_.retried && untouched && !answered && (s_.idempotent || unsent);
   DropUpstream(0);
   if (!again) return Fail(ending, detail);
   s_.retried = true;

@@ -42,6 +42,7 @@ class Http2UpstreamConnection final : public UpstreamLink,
 
   size_t Received(std::string_view bytes) override;
   void ReceivedEnd() override { Close(0); }
+  void PeerLeaves() override { Retire(); }
   void Drained() override { pump_.Flush(); }
   void Failed(int error) override { Close(error); }
   void Connected() override;

@@ -20,6 +20,10 @@ void PeerByteStream::PeerFinished() {
   DeliverEnd();
 }
 
+void PeerByteStream::PeerLeaves() {
+  if (!closed_) events_->PeerLeaves();
+}
+
 void PeerByteStream::PeerReset(int error) {
   stream_ = nullptr;
   kept_.Clear();

@@ -26,6 +26,7 @@ class PeerByteStream final : public ByteStream, public PeerStreamEvents {
   void Arrived(std::span<const std::byte> bytes) override;
   void HasRoom() override;
   void PeerFinished() override;
+  void PeerLeaves() override;
   void PeerReset(int error) override;
 
  private:

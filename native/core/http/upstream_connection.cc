@@ -38,7 +38,7 @@ void UpstreamConnection::Use(Exchange& exchange) {
 }
 
 void UpstreamConnection::Release(bool reusable) {
-  const bool again = reusable && reader_.ready();
+  const bool again = reusable && !leaves_ && reader_.ready();
   exchange_ = nullptr;
   if (!again) return Close(false);
   stream_->Resume();
@@ -64,6 +64,11 @@ void UpstreamConnection::ReceivedEnd() {
   if (exchange_->upgraded()) return exchange_->ResponseEnd({}, false);
   const bool complete = reader_.ReadEnd() == http1::Event::kEnd && answered_;
   complete ? exchange_->ResponseEnd(reader_.trailers(), false) : exchange_->UpstreamLost(0);
+}
+
+void UpstreamConnection::PeerLeaves() {
+  leaves_ = true;
+  if (exchange_ == nullptr) Close(false);
 }
 
 void UpstreamConnection::Drained() {

@@ -44,6 +44,7 @@ class UpstreamConnection final : public UpstreamLink, public UpstreamSide, publi
   void ReadResponse(std::string_view input);
   size_t Received(std::string_view bytes) override;
   void ReceivedEnd() override;
+  void PeerLeaves() override;
   void Drained() override;
   void Failed(int error) override;
   void Connected() override;
@@ -56,6 +57,7 @@ class UpstreamConnection final : public UpstreamLink, public UpstreamSide, publi
   uint64_t sent_before_ = 0;  // for other exchanges
   bool chunked_ = false;      // the request's body
   bool answered_ = false;     // the final response has begun
+  bool leaves_ = false;       // it carries no other exchange
   bool closed_ = false;
 };
 

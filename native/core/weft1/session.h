@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "../list.h"
 #include "frame.h"
@@ -99,6 +100,15 @@ class Session {
   // Either ends the use of a stream, which is gone then: of one that both sides have finished, or of any.
   void Release(Stream& stream) { Remove(stream); }
   void Reset(Stream& stream, ErrorCode code);
+  // Streams may be ended meanwhile.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    std::vector<uint32_t> ids;
+    for (const auto& [id, stream] : streams_) ids.push_back(id);
+    for (const uint32_t id : ids) {
+      if (Stream* const stream = Find(id)) visit(*stream);
+    }
+  }
   // The connection is over: every stream is shown once more, and gone. Those not shown yet may be ended meanwhile.
   template <typename Visit>
   void EndAll(Visit visit) {

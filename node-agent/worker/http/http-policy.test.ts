@@ -25,7 +25,7 @@ const inbound: TestConnection = {
 const timedOut = { status: 504, grpcStatus: 4 };
 const failFast = { status: 504, grpcStatus: 14 };
 const closing = { connection: 'close', 'l5d-proxy-connection': 'close' };
-const { inboundConnectTimeoutMs, outboundConnectTimeoutMs } = testOptions;
+const { inboundConnectTimeoutMs, outboundConnectTimeoutMs, peerConnectTimeoutMs } = testOptions;
 
 /** A node whose pod may talk to others, and whose service is as declared. */
 function newNode(t: ConstructorParameters<typeof TestPolicy>[0], ...more: [object?, object?]): TestPolicy {
@@ -48,7 +48,7 @@ test('outbound: each request is given one of the endpoints, by mutual TLS', (t) 
     assert.ok(decision.action === 'forward');
     assert.deepEqual(
       [decision.via, decision.client, decision.connectTimeoutMs],
-      ['tunnel', undefined, outboundConnectTimeoutMs],
+      ['tunnel', undefined, peerConnectTimeoutMs],
     );
     seen.add(decision.to);
     connection.end({ ending: 'complete', status: 200 }, { exchange });

@@ -24,7 +24,10 @@ import type { Upstream } from './upstreams.ts';
 import { Upstreams } from './upstreams.ts';
 
 export interface HttpPolicyDependencies {
-  readonly options: Pick<WorkerOptions, 'outboundConnectTimeoutMs' | 'inboundConnectTimeoutMs' | 'idleTimeoutMs'>;
+  readonly options: Pick<
+    WorkerOptions,
+    'outboundConnectTimeoutMs' | 'peerConnectTimeoutMs' | 'inboundConnectTimeoutMs' | 'idleTimeoutMs'
+  >;
   readonly engine: Engine;
   readonly record: RequestRecord;
   readonly ways: Ways;
@@ -204,7 +207,7 @@ export class HttpPolicy {
         return undefined;
       case 'tunnel':
         record.forwardByTunnel(endpoint, pod.identity, this.#headers.anonymous);
-        this.#choose(this.#upstreams.find(endpoint, 'mutualTls'), options.outboundConnectTimeoutMs, plan);
+        this.#choose(this.#upstreams.find(endpoint, 'mutualTls'), options.peerConnectTimeoutMs, plan);
         return undefined;
       case 'app':
         record.forwardToPod(endpoint, this.#editsToApp(context));
