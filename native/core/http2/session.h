@@ -93,6 +93,8 @@ class Session {
   // its way when it heard.
   void Drain();
   bool draining() const { return draining_; }
+  // The peer has said what it takes.
+  bool has_settings() const { return has_settings_; }
   // The connection is to end now, with the reason as its last word.
   void Fail(ErrorCode code);
   // The connection is over: every stream is shown once more, and gone.
@@ -154,6 +156,7 @@ class Session {
   size_t filled_ = 0;
   std::span<const uint8_t> frame_;  // what is left of the one that did not fit
   bool announced_ = false;
+  bool has_settings_ = false;
 
   int64_t now_us_ = 0;
   int64_t received_us_ = 0;
