@@ -14,9 +14,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "../http1/error.h"
+#include "block_pool.h"
 #include "error_code.h"
 #include "flood_guard.h"
 #include "frame_inspector.h"
@@ -125,6 +127,7 @@ class Session {
   const Role role_;
   const Limits limits_;
   SessionEvents& events_;
+  const std::shared_ptr<BlockPool> blocks_ = BlockPool::OfThisThread();  // of the library
   nghttp2_session* session_ = nullptr;
   bool draining_ = false;
   bool failed_ = false;
