@@ -2,6 +2,7 @@
 #include "check.h"
 #include "http2_frames.h"
 #include "http2_peers.h"
+#include "memory.h"
 
 namespace weft::test {
 namespace {
@@ -212,6 +213,26 @@ TEST("HTTP/2 bounds: heads that are too large are answered, and the connection g
   // Crumbs of a cookie are one field; 64 KiB less what counts for each are fine.
   CHECK(server.Play(Headers(11, crumbs)).log.ends_with("11 end\n11 closed\n"));
   CHECK(server.Play(split(13, get + Line("a", std::string(64'000, 'x')))).log.ends_with("13 end\n13 closed\n"));
+}
+
+TEST("HTTP/2 bounds: a flood of header bytes holds no more than one head") {
+  constexpr size_t kMost = 256 * 1024;
+  const std::string get = Block(Get());
+  const std::string fat = Line("x", std::string(16'000, 'x'));
+  const std::string value = Number(0, 1) + Literal("x") + Integer(0, 7, 1 << 20);
+  const std::string rest = Repeat(Frame(Type::kContinuation, 0, 1, std::string(16'384, 'x')), 15);
+  const std::string heads = Each(200, [&](uint32_t id) {
+    return Frame(Type::kHeaders, kEndStream, id, get) + Repeat(Frame(Type::kContinuation, 0, id, fat), 5) +
+           Frame(Type::kContinuation, kEndHeaders, id, IndexedLine("y", std::to_string(id)));
+  });
+  for (const std::string& flood :
+       {Frame(Type::kHeaders, kEndStream, 1, get) + Repeat(Frame(Type::kContinuation, 0, 1, fat), 15),
+        Frame(Type::kHeaders, kEndStream, 1, get + value) + rest, heads}) {
+    const size_t before = Held();
+    Server server;
+    server.Play(flood);
+    if (kCountsMemory) CHECK(Held() < before + kMost);
+  }
 }
 
 }  // namespace

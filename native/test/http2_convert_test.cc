@@ -217,6 +217,9 @@ TEST("HTTP/1.1 to HTTP/2: responses") {
                         "Sec-WebSocket-Protocol: p\r\n\r\n",
                         {.upgrade = true}),
               "200 sec-websocket-protocol=p");
+  CHECK_EQUAL(FromHttp1("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", {.upgrade = true}), "403 content-length=0 |");
+  CHECK_EQUAL(FromHttp1("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", {.upgrade = true}), "upgrade_ignored");
+  CHECK_EQUAL(FromHttp1("HTTP/1.1 204 No\r\n\r\n", {.upgrade = true}), "upgrade_ignored");
 }
 
 TEST("HTTP/2 and HTTP/1.1: what goes there and back is the same") {

@@ -1,24 +1,13 @@
 // What HTTP holds of clients and apps that are slow, many, or silent.
-#include <malloc.h>
 #include <sys/resource.h>
 
 #include "http_mesh.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kCountsMemory = false;  // the sanitizer's allocator keeps no such count
-#else
-constexpr bool kCountsMemory = true;
-#endif
+#include "memory.h"
 
 namespace weft::test {
 namespace {
 
 constexpr size_t kTooMuch = 24u << 20;
-
-size_t Held() {
-  const struct mallinfo2 memory = mallinfo2();
-  return memory.uordblks + memory.hblkhd;
-}
 
 // Sends until nobody takes more. How much that was.
 size_t FillUp(const Descriptor& socket, const std::string& bytes) {

@@ -47,6 +47,14 @@ const sets: readonly ProgramSet[] = [
     packages: '.',
     flags: ['-ldflags=-s -w'],
   },
+  {
+    // No cluster needs it: test/e2e/h2spec.e2e.ts does.
+    name: 'h2spec',
+    module: 'github.com/summerwind/h2spec',
+    programs: ['h2spec'],
+    packages: 'tool',
+    flags: ['-ldflags=-s -w'],
+  },
 ];
 
 const debianPrograms = { etcd: '/usr/bin/etcd', runc: '/usr/sbin/runc' } as const;

@@ -9,6 +9,7 @@ import type { Answer } from './curl.ts';
 import { answered, curl } from './curl.ts';
 import { httpServer, listening, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
+import { nginx } from './nginx.ts';
 
 const tools = new URL('../tools/', import.meta.url).pathname;
 const ports = { node: 8000, bodies: 8001, nginx: 8002, websocket: 8003, python10: 8010, python11: 8011, front: 8020 };
@@ -59,7 +60,7 @@ describe('HTTP/1.1 of other people', () => {
       httpServer(pod, ports.node),
       listening(pod, [process.execPath, `${tools}http-bodies.ts`, String(ports.bodies)]),
       listening(pod, [process.execPath, `${tools}websocket.ts`, 'serve', String(ports.websocket)]),
-      nginx(pod, [
+      nginx(pod, folder, [
         `server { listen ${ports.nginx}; keepalive_requests 100000; root ${folder}/www; location /none { return 204; } location /hello { return 200 hello; } }`,
       ]),
       ...[
@@ -72,25 +73,6 @@ describe('HTTP/1.1 of other people', () => {
         ]),
       ),
     ]);
-  }
-
-  async function nginx(pod: LabPod, parts: readonly string[]): Promise<void> {
-    const prefix = join(folder, `nginx-${pod.spec.name}`);
-    mkdirSync(prefix);
-    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-      (name) => `${name}_temp_path ${prefix}/${name};`,
-    );
-    const lines = [
-      ...['user root;', 'daemon off;', 'worker_processes 1;', `pid ${prefix}/pid;`, 'events {}', 'http {'],
-      ...['access_log off;', `error_log ${prefix}/error;`, ...temporary, ...parts, '}'],
-    ];
-    writeFileSync(join(prefix, 'conf'), lines.join('\n'));
-    // It says nothing once it listens.
-    const child = pod.spawn(['nginx', '-e', join(prefix, 'error'), '-c', join(prefix, 'conf')]);
-    const [, port = ''] = /listen (\d+)/.exec(parts.join(' ')) ?? [];
-    const listens = async (): Promise<boolean> =>
-      child.exitCode === null && (await pod.run(['ss', '-Htln', `sport = :${port}`])).stdout !== '';
-    await waitUntil(listens, 10_000, 'nginx listens');
   }
 
   async function one(...args: string[]): Promise<Answer> {
@@ -126,6 +108,8 @@ describe('HTTP/1.1 of other people', () => {
       const none = await one(`${url(ports.nginx)}/none`);
       assert.deepEqual([none.status, none.body, none.headers['content-length']], [204, '', undefined]);
       assert.equal((await one('-H', 'Connection: close', page)).body.length, pageSize);
+      const offered = await one('--http2', page); // with Upgrade: h2c
+      assert.deepEqual([offered.version, offered.body.length], ['HTTP/1.1', pageSize]);
     });
 
     test(`curl: an upload of unknown length, the absolute form, a tunnel by CONNECT: ${place}`, async () => {
@@ -149,7 +133,7 @@ describe('HTTP/1.1 of other people', () => {
     test(`nginx as a reverse proxy, in HTTP/1.0 and with kept connections: ${place}`, async () => {
       const front = await mesh.addMeshed('a', `front-${pod().spec.name}`, 'front');
       const kept = 'proxy_http_version 1.1; proxy_set_header Connection "";';
-      await nginx(front, [
+      await nginx(front, folder, [
         `upstream app { server ${pod().ipv4}:${ports.node}; keepalive 8; }`,
         `server { listen ${ports.front};`,
         'location /old { proxy_pass http://app; }',

@@ -1,6 +1,6 @@
 """Many clients that ask and do not read until they are told to by a line, then read to the end.
 
-Usage: slow_readers.py ADDRESS PORT PATH CLIENTS; prints a line when all have begun to get answers, and at the end JSON.
+Usage: slow_readers.py ADDRESS PORT PATH CLIENTS FINISHING; of the clients so many read on, the others leave. Prints a line when all have begun to get answers, and at the end JSON.
 """
 
 import json
@@ -9,7 +9,7 @@ import selectors
 import socket
 import sys
 
-address, port, path, clients = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+address, port, path, clients, finishing = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode()
@@ -26,6 +26,9 @@ for client in sockets:
 print("waiting", flush=True)
 sys.stdin.readline()
 
+for client in sockets[finishing:]:
+    client.close()
+sockets = sockets[:finishing]
 selector = selectors.DefaultSelector()
 heads, got, errors = {}, {}, {}
 for client in sockets:

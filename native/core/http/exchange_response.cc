@@ -17,7 +17,8 @@ bool Exchange::ResponseHead(const HeadView& head, bool switches) {
   s_.moved_us = shared_.loop.now_us();
   const http1::Error error = s_.client->WriteHead(head, edits, unread);
   if (error != http1::Error::kNone) {
-    Fail(Ending::kError, static_cast<uint32_t>(error));
+    const bool ours = error == http1::Error::kEditInvalid;
+    Fail(ours ? Ending::kError : Ending::kInvalidResponse, static_cast<uint32_t>(error));
     return false;
   }
   if (interim) return s_.interim = true;

@@ -155,7 +155,8 @@ bool Http2ClientStream::WriteGrpcFailure(uint32_t grpc_status, std::string_view 
 }
 
 void Http2ClientStream::Completed(bool unread) {
-  if (stream_ != nullptr && unread) connection_.session().StopReading(*stream_);
+  // A tunnel that was not granted has no end of the client's to wait for.
+  if (stream_ != nullptr && (unread || exchange_->IsAskingForTunnel())) connection_.session().StopReading(*stream_);
   Free();
 }
 

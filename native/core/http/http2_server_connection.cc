@@ -10,6 +10,8 @@ namespace {
 
 // For a client that was told to go to hear of it.
 constexpr int64_t kGoAwayUs = 5'000'000;
+constexpr int64_t kLingerUs = 3'000'000;
+constexpr size_t kMostDiscarded = 256 * 1024;
 constexpr http2::Limits kLimits;
 
 Http2ClientStream* SideOf(http2::Stream& stream) { return static_cast<Http2ClientStream*>(stream.context); }
@@ -39,18 +41,34 @@ void Http2ServerConnection::Begin() {
 }
 
 size_t Http2ServerConnection::Received(std::string_view bytes) {
-  pump_.Receive(bytes);
+  if (!lingering_) {
+    pump_.Receive(bytes);
+  } else if ((discarded_ += static_cast<uint32_t>(bytes.size())) > kMostDiscarded) {
+    Close(reason_, static_cast<int>(error_));
+  }
   return bytes.size();
 }
 
 void Http2ServerConnection::ReceivedEnd() {
+  if (lingering_) return Close(reason_, static_cast<int>(error_));
   Close(session_.open_streams() == 0 ? CloseReason::kFinished : CloseReason::kResetByClient, 0);
 }
 
 void Http2ServerConnection::Pumped() {
-  if (closed_ || !pump_.IsDone()) return;
+  if (closed_ || lingering_ || !pump_.IsDone()) return;
   const bool fine = session_.error() == http2::ErrorCode::kNoError;
-  Close(fine ? CloseReason::kFinished : CloseReason::kError, fine ? 0 : EPROTO);
+  Linger(fine ? CloseReason::kFinished : CloseReason::kError, fine ? 0 : EPROTO);
+}
+
+void Http2ServerConnection::Linger(CloseReason reason, int error) {
+  lingering_ = true;
+  reason_ = reason;
+  error_ = static_cast<uint32_t>(error);
+  EndStreams(reason);
+  pump_.Stop();
+  if (stream_->ClosesCleanly()) return Close(reason, error);
+  shared_.loop.Schedule(*this, shared_.loop.now_us() + kLingerUs);
+  stream_->Finish();
 }
 
 void Http2ServerConnection::OnHead(http2::Stream& stream, const http2::Head& head) {
@@ -92,7 +110,7 @@ void Http2ServerConnection::OnReset(http2::Stream& stream, http2::ErrorCode code
 }
 
 void Http2ServerConnection::Drain() {
-  if (closed_) return;
+  if (closed_ || lingering_) return;
   session_.Drain();
   used_us_ = shared_.loop.now_us();
   shared_.loop.Schedule(*this, used_us_ + kGoAwayUs);
@@ -105,6 +123,7 @@ void Http2ServerConnection::ScheduleNext() {
 
 // Requests do not touch the timer: it looks when it expires. While one is under way its own timer counts.
 void Http2ServerConnection::Expired() {
+  if (lingering_) return Close(reason_, static_cast<int>(error_));
   const int64_t now_us = shared_.loop.now_us();
   if (session_.open_streams() > 0) {
     used_us_ = now_us;
@@ -117,6 +136,19 @@ void Http2ServerConnection::Expired() {
   now_us < used_us_ + int64_t{idle_timeout_ms_} * 1000 ? ScheduleNext() : Drain();
 }
 
+void Http2ServerConnection::EndStreams(CloseReason reason) {
+  const Ending ending = reason == CloseReason::kShutdown  ? Ending::kShutdown
+                        : reason == CloseReason::kRevoked ? Ending::kRevoked
+                                                          : Ending::kClientReset;
+  session_.EndAll([&](http2::Stream& stream) {
+    if (Http2ClientStream* const side = SideOf(stream)) side->Gone(ending, 0);
+  });
+}
+
+void Http2ServerConnection::Failed(int error) {
+  lingering_ ? Close(reason_, static_cast<int>(error_)) : Close(CloseReason::kResetByClient, error);
+}
+
 void Http2ServerConnection::Close(CloseReason reason, int error) {
   if (std::exchange(closed_, true)) return;
   reason_ = reason;
@@ -124,19 +156,14 @@ void Http2ServerConnection::Close(CloseReason reason, int error) {
   closed_us_ = shared_.loop.now_us();
   Timer::Unlink();
   Link<Http2ServerConnection>::Unlink();
-  const Ending ending = reason == CloseReason::kShutdown  ? Ending::kShutdown
-                        : reason == CloseReason::kRevoked ? Ending::kRevoked
-                                                          : Ending::kClientReset;
   const bool rests = session_.open_streams() == 0 && reason == CloseReason::kShutdown;
-  session_.EndAll([&](http2::Stream& stream) {
-    if (Http2ClientStream* const side = SideOf(stream)) side->Gone(ending, 0);
-  });
+  EndStreams(reason);
   if (rests) {
     session_.Fail(http2::ErrorCode::kNoError);
     pump_.Flush();
   }
   pump_.Stop();
-  stream_->Close(reason != CloseReason::kFinished && !rests);
+  stream_->Close(reason != CloseReason::kFinished && !rests && !lingering_);
   shared_.EndConnectionsOf(identity_);
   shared_.owner.Closed(*this);
 }

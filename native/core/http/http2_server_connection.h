@@ -36,7 +36,7 @@ class Http2ServerConnection final : public Connection,
   size_t Received(std::string_view bytes) override;
   void ReceivedEnd() override;
   void Drained() override { pump_.Flush(); }
-  void Failed(int error) override { Close(CloseReason::kResetByClient, error); }
+  void Failed(int error) override;
   void Pumped() override;
   void Expired() override;
 
@@ -52,6 +52,10 @@ class Http2ServerConnection final : public Connection,
   void OnOutput() override { pump_.Announce(); }
 
   void ScheduleNext();
+  // All that is to be said has been. What the client still sends is thrown away: answered with a reset, it could make
+  // the client miss our last words.
+  void Linger(CloseReason reason, int error);
+  void EndStreams(CloseReason reason);
   void Close(CloseReason reason, int error);
 
   Shared& shared_;
@@ -64,6 +68,8 @@ class Http2ServerConnection final : public Connection,
   const uint32_t idle_timeout_ms_;
   uint32_t error_ = 0;
   CloseReason reason_ = CloseReason::kError;
+  uint32_t discarded_ = 0;
+  bool lingering_ = false;
   bool closed_ = false;
 };
 

@@ -37,15 +37,19 @@ bool Http2UpstreamConnection::HasRoom() const {
   return connected_ ? waiting_count_ == 0 && session_.can_open() : waiting_count_ < kMostWaiting;
 }
 
+bool Http2UpstreamConnection::CanBegin(const Http2UpstreamStream& side) const {
+  return session_.can_open() && (session_.has_settings() || !side.NeedsSettings());
+}
+
 void Http2UpstreamConnection::Add(Http2UpstreamStream& side) {
-  if (connected_ && waiting_count_ == 0 && session_.can_open()) return side.Ready();
+  if (connected_ && waiting_count_ == 0 && CanBegin(side)) return side.Ready();
   waiting_.PushBack(side);
   waiting_count_++;
 }
 
 void Http2UpstreamConnection::ServeWaiting() {
   while (!failed_.empty()) failed_.PopFront().Lost(0);
-  while (!closed_ && waiting_count_ > 0 && session_.can_open()) {
+  while (!closed_ && waiting_count_ > 0 && CanBegin(waiting_.front())) {
     waiting_count_--;
     waiting_.PopFront().Ready();
   }

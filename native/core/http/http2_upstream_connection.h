@@ -61,6 +61,7 @@ class Http2UpstreamConnection final : public UpstreamLink,
   void OnGoAway(http2::ErrorCode) override { Retire(); }
   void OnOutput() override { pump_.Announce(); }
 
+  bool CanBegin(const Http2UpstreamStream& side) const;
   void ServeWaiting();
   void ScheduleNext();
 

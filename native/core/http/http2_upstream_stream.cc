@@ -10,6 +10,10 @@
 #include "shared.h"
 
 namespace weft::core::http {
+
+// RFC 8441: who asks for extended CONNECT knows that the server takes it.
+bool Http2UpstreamStream::NeedsSettings() const { return exchange_->asked().upgrade; }
+
 void Http2UpstreamStream::Ready() { exchange_->UpstreamReady(); }
 
 void Http2UpstreamStream::NotReady(Ending ending, uint32_t detail) {
@@ -20,7 +24,6 @@ void Http2UpstreamStream::NotReady(Ending ending, uint32_t detail) {
 
 void Http2UpstreamStream::WriteHead(const PreparedRequest& request) {
   http2::ClientSession& session = connection_.session();
-  // RFC 8441: only to servers that have said that they know it.
   const bool knows = request.http2.protocol_place.size == 0 || session.takes_extended_connect();
   if (knows) stream_ = session.Open(request.http2);
   opened_ = stream_ != nullptr;

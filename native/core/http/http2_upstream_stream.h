@@ -21,6 +21,7 @@ class Http2UpstreamStream final : public Retired, public UpstreamSide, public Li
       : connection_(connection), exchange_(&exchange) {}
 
   // Of its connection.
+  bool NeedsSettings() const;
   void Ready();
   void NotReady(Ending ending, uint32_t detail);
   void ReceivedHead(const http2::Head& head);

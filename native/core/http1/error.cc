@@ -64,6 +64,7 @@ constexpr Entry kEntries[] = {
     {Error::kBytesAfterConnect, "bytes_after_connect", 400},
     {Error::kUnexpectedResponse, "unexpected_response", 502},
     {Error::kUnexpectedSwitch, "unexpected_switch", 502},
+    {Error::kUpgradeIgnored, "upgrade_ignored", 502},
     {Error::kEditInvalid, "edit_invalid", 500},
 };
 

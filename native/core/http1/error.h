@@ -68,6 +68,7 @@ enum class Error : uint8_t {
   kBytesAfterConnect,
   kUnexpectedResponse,
   kUnexpectedSwitch,
+  kUpgradeIgnored,
   // What a caller wants to write.
   kEditInvalid,
   kLast = kEditInvalid,

@@ -98,6 +98,9 @@ int Callbacks::OnFrame(nghttp2_session* library, const nghttp2_frame* frame, voi
     case NGHTTP2_RST_STREAM:
       if (Stream* const stream = Find(library, frame->hd.stream_id)) stream->reset_by_peer_ = true;
       return 0;
+    case NGHTTP2_SETTINGS:
+      session.has_settings_ = true;  // its acknowledgement comes after its own
+      return 0;
     case NGHTTP2_PING:
       OnPing(session, *frame);
       return 0;

@@ -12,7 +12,7 @@ class ClientSession final : public Session {
   // Null: as many streams are open as may be, or the connection ends.
   Stream* Open(const Head& request);
   bool can_open() const;
-  // The peer takes extended CONNECT (RFC 8441). Not known before its first bytes have come.
+  // The peer takes extended CONNECT (RFC 8441). Not known before it has_settings().
   bool takes_extended_connect() const;
 };
 

@@ -91,6 +91,8 @@ Error ResponseFromHttp1(const http1::Head& response, const FieldEdits& edits, ht
   if (!http1::AreValid(edits)) return Error::kEditInvalid;
   const bool switches = response.status == 101;
   if (switches && !exchange.upgrade) return Error::kUnexpectedSwitch;
+  // A client of HTTP/2 would take it for a tunnel (RFC 8441, 5).
+  if (exchange.upgrade && response.status >= 200 && response.status < 300) return Error::kUpgradeIgnored;
   const bool tunnels = response.body == http1::Body::kTunnel;
   const bool interim = response.status < 200 && !switches;
   const bool unframed = interim || tunnels || response.status == 204;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint32_t kMostPadding = 256;       // with its length
 constexpr uint32_t kMostContinuations = 16;  // of one head
+constexpr uint32_t kMostPayload = 16384;     // we announce no other
 
 }  // namespace
 
@@ -43,6 +44,8 @@ ErrorCode FrameInspector::Judge(int64_t now_us) {
   const uint8_t type = header_[3], flags = header_[4];
   const auto stream = static_cast<int32_t>((header_[5] & 0x7fu) << 24 |
                                            static_cast<uint32_t>(header_[6] << 16 | header_[7] << 8) | header_[8]);
+  // Of CONTINUATION nghttp2 does not look at it.
+  if (skip_ > kMostPayload) return ErrorCode::kFrameSizeError;
   bool calm = true;
   bool ends = (flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (type != NGHTTP2_CONTINUATION) continuations_ = 0;

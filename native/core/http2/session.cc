@@ -35,6 +35,18 @@ const nghttp2_option* Options() {
   return options;
 }
 
+BlockPool& Pool(void* user) { return *static_cast<BlockPool*>(user); }
+
+nghttp2_mem MemoryOf(BlockPool& pool) {
+  const auto calloc = [](size_t count, size_t size, void* user) {
+    void* const block = Pool(user).Take(count * size);  // of which the library makes sure that it does not overflow
+    return block == nullptr ? nullptr : memset(block, 0, count * size);
+  };
+  return {&pool, [](size_t size, void* user) { return Pool(user).Take(size); },
+          [](void* block, void* user) { Pool(user).Give(block); }, calloc,
+          [](void* block, size_t size, void* user) { return Pool(user).Resize(block, size); }};
+}
+
 ErrorCode CodeOf(ssize_t library_error) {
   switch (library_error) {
     case NGHTTP2_ERR_FLOODED:
@@ -52,8 +64,9 @@ ErrorCode CodeOf(ssize_t library_error) {
 Session::Session(Role role, const Limits& limits, SessionEvents& events)
     : role_(role), limits_(limits), events_(events), guard_(limits), inspector_(role == Role::kServer, guard_) {
   const bool server = role == Role::kServer;
-  const int made = server ? nghttp2_session_server_new2(&session_, Callbacks::Table(), this, Options())
-                          : nghttp2_session_client_new2(&session_, Callbacks::Table(), this, Options());
+  nghttp2_mem memory = MemoryOf(*blocks_);
+  const int made = server ? nghttp2_session_server_new3(&session_, Callbacks::Table(), this, Options(), &memory)
+                          : nghttp2_session_client_new3(&session_, Callbacks::Table(), this, Options(), &memory);
   if (made != 0) std::abort();
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits.window},

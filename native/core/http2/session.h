@@ -14,9 +14,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "../http1/error.h"
+#include "block_pool.h"
 #include "error_code.h"
 #include "flood_guard.h"
 #include "frame_inspector.h"
@@ -93,6 +95,8 @@ class Session {
   // its way when it heard.
   void Drain();
   bool draining() const { return draining_; }
+  // The peer has said what it takes.
+  bool has_settings() const { return has_settings_; }
   // The connection is to end now, with the reason as its last word.
   void Fail(ErrorCode code);
   // The connection is over: every stream is shown once more, and gone.
@@ -123,6 +127,7 @@ class Session {
   const Role role_;
   const Limits limits_;
   SessionEvents& events_;
+  const std::shared_ptr<BlockPool> blocks_ = BlockPool::OfThisThread();  // of the library
   nghttp2_session* session_ = nullptr;
   bool draining_ = false;
   bool failed_ = false;
@@ -154,6 +159,7 @@ class Session {
   size_t filled_ = 0;
   std::span<const uint8_t> frame_;  // what is left of the one that did not fit
   bool announced_ = false;
+  bool has_settings_ = false;
 
   int64_t now_us_ = 0;
   int64_t received_us_ = 0;

@@ -30,11 +30,13 @@ class Stream final : public Link<Stream> {
   friend class Callbacks;
   explicit Stream(int32_t id) : id_(id) {}
 
+  static constexpr size_t kLeastQueued = 256;  // most bodies are small, or not one write's
+
   int32_t id_;
   uint32_t window_ = 0;  // what the peer may have under way
   uint32_t held_ = 0;
   uint32_t consumed_ = 0;  // since the window was looked at
-  weft1::Output queue_;
+  weft1::Output queue_{kLeastQueued};
   std::unique_ptr<Head> trailers_;
   uint16_t interim_responses_ = 0;
   bool head_sent_ = false;

@@ -11,6 +11,9 @@ namespace weft::core::weft1 {
 
 class Output {
  public:
+  // Memory is taken in pieces of `least` bytes at the least.
+  explicit Output(size_t least = 4096) : least_(least) {}
+
   size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
   std::span<const std::byte> bytes() const { return {memory_.get() + begin_, size()}; }
@@ -36,10 +39,9 @@ class Output {
 
  private:
   static constexpr size_t kKept = 64 * 1024;
-  static constexpr size_t kLeast = 4096;
 
   void MakeRoom(size_t bytes) {
-    size_t capacity = capacity_ < kLeast ? kLeast : capacity_;
+    size_t capacity = capacity_ < least_ ? least_ : capacity_;
     while (capacity < size() + bytes) capacity *= 2;
     std::unique_ptr<std::byte[]> memory =
         capacity == capacity_ ? nullptr : std::make_unique_for_overwrite<std::byte[]>(capacity);
@@ -51,6 +53,7 @@ class Output {
     capacity_ = capacity;
   }
 
+  const size_t least_;
   std::unique_ptr<std::byte[]> memory_;
   size_t capacity_ = 0;
   size_t begin_ = 0;

@@ -370,13 +370,46 @@ test('what a policy has planned counts also where the request had to wait', (t) 
   assert.deepEqual(connection.request({ exchange: 1 }), { action: 'hold' });
   node.engine.request = { path: '/' };
   assert.deepEqual(connection.request({ exchange: 2 }), { action: 'hold' });
-  const timeouts: number[] = [];
+  assert.deepEqual(connection.request({ exchange: 3, version: 20 }), { action: 'hold' });
+  const resumed: (readonly [timeoutMs: number, protocol: number])[] = [];
   t.mock.method(node.engine, 'resumeRequest', () => {
-    timeouts.push(new DataView(node.requestRecord.buffer).getUint32(104, true));
+    const written = new DataView(node.requestRecord.buffer);
+    resumed.push([written.getUint32(104, true), written.getUint32(92, true)]);
     return true;
   });
   node.setCredentials();
-  assert.deepEqual(timeouts, [9, 0]);
+  assert.deepEqual(resumed, [
+    [9, 0],
+    [0, 0],
+    [0, 11],
+  ]);
+});
+
+test('what is declared to be HTTP/1 hears nothing else, save gRPC; a policy may say otherwise', (t) => {
+  const policy: RequestPolicy = (request, plan) => {
+    if (request.path === '/converted') plan.upstreamProtocol = 'http2';
+    return undefined;
+  };
+  const node = newNode(t, {}, { policies: [policy] });
+  const spoken = (): number | undefined => new Uint32Array(node.requestRecord.buffer)[23];
+  node.learnProtocol('http1', '10.96.0.1', 80, endpoint());
+  node.learnProtocol('detect', '10.96.0.2', 80, endpoint());
+  node.learnKind('10.1.0.9', 0, 'external');
+  const [declared, detected] = [client(node), client(node, { ...outbound, local: ['10.96.0.2', 80] })];
+  for (const [connection, request, expected] of [
+    [declared, { version: 20 }, 11],
+    [declared, { version: 20, grpc: true }, 0],
+    [declared, { version: 11 }, 0],
+    [detected, { version: 20 }, 0],
+    [client(node, inbound), { version: 20 }, 0],
+  ] as const) {
+    assert.equal(connection.request(request).action, 'forward');
+    assert.equal(spoken(), expected, JSON.stringify(request));
+    connection.end({ ending: 'complete', status: 200 });
+  }
+  node.engine.request = { path: '/converted' };
+  declared.request({ version: 11 });
+  assert.equal(spoken(), 20);
 });
 
 test('a connection that ends gives back its number and its name', (t) => {

@@ -19,6 +19,7 @@ import { RequestContext, RequestContexts } from './request-context.ts';
 import type { RequestPlan, RequestPolicy } from './request-policies.ts';
 import { ShownRequest, requestPolicies } from './request-policies.ts';
 import type { ExchangeEdits, RequestDeadlines, RequestRecord } from './request-record.ts';
+import { versions } from './request-record.ts';
 import { FailureResponses } from './responses.ts';
 import type { Upstream } from './upstreams.ts';
 import { Upstreams } from './upstreams.ts';
@@ -41,6 +42,7 @@ interface WaitingRequest extends RequestFacts {
   readonly id: number;
   readonly context: RequestContext;
   readonly plan: RequestPlan;
+  readonly version: number;
 }
 
 /** Decides on every request: reads it from the record, writes the decision there. What main has not told yet is waited for. */
@@ -66,7 +68,7 @@ export class HttpPolicy {
     this.#failures = new FailureResponses(engine);
     this.#policies = policies ?? requestPolicies;
     this.#deadlines = { responseTimeoutMs: 0, requestTimeoutMs: 0, idleTimeoutMs: options.idleTimeoutMs };
-    this.#plan = { deadlines: this.#deadlines };
+    this.#plan = { deadlines: this.#deadlines, upstreamProtocol: undefined };
   }
 
   /** @returns the number under which the engine shows requests of this connection */
@@ -91,6 +93,7 @@ export class HttpPolicy {
     metrics.requested(context, record);
     const plan = this.#plan;
     plan.deadlines = this.#deadlines;
+    plan.upstreamProtocol = undefined;
     const request = this.#show(context);
     for (const policy of this.#policies) {
       const answer = policy(request, plan);
@@ -149,8 +152,8 @@ export class HttpPolicy {
 
   #hold(context: RequestContext, plan: RequestPlan, missing: Missing): void {
     const { record } = this.#with;
-    const { exchange: id, authority, isGrpc } = record;
-    const place = this.#waiting.add({ id, context, plan: { ...plan }, authority, isGrpc }, missing.key);
+    const { exchange: id, authority, isGrpc, version } = record;
+    const place = this.#waiting.add({ id, context, plan: { ...plan }, authority, isGrpc, version }, missing.key);
     if (place === undefined) {
       this.#fail(context, tooManyWait);
       return;
@@ -160,12 +163,27 @@ export class HttpPolicy {
   }
 
   /** Writes into the record where the request goes, or tells what is missing. */
-  #forward(context: RequestContext, plan: RequestPlan, facts: RequestFacts): Missing | undefined {
+  #forward(context: RequestContext, plan: RequestPlan, facts: WaitingRequest | RequestRecord): Missing | undefined {
     this.#chosen = undefined;
     const missing = this.#findWay(context, plan);
     const { record, metrics } = this.#with;
-    if (missing === undefined && record.isForwarded) metrics.forwarded(context, facts, this.#chosen);
+    if (missing === undefined && record.isForwarded) {
+      const protocol = plan.upstreamProtocol ?? this.#protocolTo(context, facts);
+      if (protocol !== undefined) record.speak(protocol);
+      metrics.forwarded(context, facts, this.#chosen);
+    }
     return missing;
+  }
+
+  /** Who is declared to speak HTTP/1 hears nothing else, save gRPC, which cannot be said in it. Undefined: as the client speaks. */
+  #protocolTo(
+    { direction, key }: RequestContext,
+    { version, isGrpc }: WaitingRequest | RequestRecord,
+  ): 'http1' | undefined {
+    if (direction === 'inbound' || version !== versions.http2 || isGrpc) return undefined;
+    const destination = this.#with.ways.destinations.at(key);
+    const isDeclared = destination !== undefined && destination.kind !== 'unknown' && destination.protocol === 'http1';
+    return isDeclared ? 'http1' : undefined;
   }
 
   #findWay(context: RequestContext, plan: RequestPlan): Missing | undefined {

@@ -54,5 +54,6 @@ export const messageErrors: readonly (readonly [name: string, status: number])[]
   ['bytes_after_connect', 400],
   ['unexpected_response', 502],
   ['unexpected_switch', 502],
+  ['upgrade_ignored', 502],
   ['edit_invalid', 500],
 ];

@@ -1,7 +1,7 @@
 import type { Engine } from '../../../native/engine.d.ts';
 import type { DefinedResponse } from './responses.ts';
 import type { RequestContext } from './request-context.ts';
-import type { Method, RequestDeadlines, RequestRecord } from './request-record.ts';
+import type { Method, RequestDeadlines, RequestRecord, UpstreamProtocol } from './request-record.ts';
 
 /**
  * A policy sees every request before it goes anywhere. It answers it, or leaves it to the next one; before that it may change the plan.
@@ -17,6 +17,8 @@ export const requestPolicies: readonly RequestPolicy[] = [];
 /** How a request will be carried. It begins with what holds for all; a policy replaces what it wants otherwise. */
 export interface RequestPlan {
   deadlines: RequestDeadlines;
+  /** Which version of HTTP it is carried on in; undefined: as the destination is declared, else the client's. */
+  upstreamProtocol: UpstreamProtocol | undefined;
 }
 
 type RequestText = Pick<Engine, 'requestMethod' | 'requestPath' | 'requestAuthority' | 'requestHeader'>;

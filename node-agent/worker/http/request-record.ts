@@ -11,6 +11,9 @@ export const requestActions = { reset: 0, forward: 1, respond: 2, hold: 3 } as c
 export const methods = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'] as const;
 export type Method = (typeof methods)[number];
 
+/** As the engine numbers them; 0 is that of a request that cannot be read. */
+export const versions = { http10: 10, http11: 11, http2: 20 } as const;
+
 export const requestFlags = { upgrade: 1, expectsContinue: 2, hasBody: 4, grpc: 8, webSocket: 16 } as const;
 export const outcomeFlags = { synthetic: 1, hasTrailers: 2, upgraded: 4 } as const;
 export const noGrpcStatus = 0xffffffff;
@@ -46,6 +49,8 @@ export interface RequestDeadlines {
   /** While no byte moves. */
   readonly idleTimeoutMs: number;
 }
+
+export type UpstreamProtocol = 'http1' | 'http2';
 
 /** How a request and its response are changed: numbers that the engine gave, 0 for none. */
 export interface ExchangeEdits {
@@ -96,7 +101,7 @@ export class RequestRecord {
   get httpContext(): number {
     return this.#words[3] ?? 0;
   }
-  /** 10, 11 or 20; 0 of a request that cannot be read. */
+  /** Of versions. */
   get version(): number {
     return this.#words[4] ?? 0;
   }
@@ -177,6 +182,11 @@ export class RequestRecord {
     this.#words[words.responseTimeoutMs] = deadlines.responseTimeoutMs;
     this.#words[words.requestTimeoutMs] = deadlines.requestTimeoutMs;
     this.#words[words.idleTimeoutMs] = deadlines.idleTimeoutMs;
+  }
+
+  /** Of a decision to forward; without it the upstream hears the client's version. */
+  speak(protocol: UpstreamProtocol): void {
+    this.#words[words.upstreamProtocol] = protocol === 'http1' ? versions.http11 : versions.http2;
   }
 
   /** Given back in every later call on this exchange; of a decision to forward. */
