@@ -57,7 +57,8 @@ void Http::RevokeRequests(uint32_t upstream_context) {
 
 Connection& Http::Serve(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
   return Serve(identity, accepted_us, decision,
-               std::make_unique<SocketStream>(shared_.loop, shared_.buffer(), std::move(client)));
+               std::make_unique<SocketStream>(shared_.loop, shared_.buffer(), std::move(client),
+                                              SocketStream::Holders::kUs));
 }
 
 Connection& Http::Serve(const Identity& identity, int64_t accepted_us, const Decision& decision,
