@@ -3,7 +3,7 @@
  * All callbacks run on the thread that made the engine, inside one turn of its loop.
  */
 
-/** How the engine shows one connection, in one shared buffer that is overwritten for each call. Byte offsets; u32 unless said. */
+/** How the engine shows one connection, in a buffer that is overwritten for each call. Byte offsets; u32 unless said. */
 export interface ConnectionRecordLayout {
   readonly id: 0;
   readonly pod: 4;
@@ -61,7 +61,7 @@ export interface ConnectionRecordLayout {
   readonly alert: 148;
   /** Action 7: given back with every request. */
   readonly httpContext: 152;
-  /** Read by onClose: index into CloseReason. */
+  /** Shown by onCloses: index into CloseReason. */
   readonly reason: 160;
   /** Of a system call; where the reason is 'tls-failed', index into TlsFailure. */
   readonly errno: 164;
@@ -114,7 +114,7 @@ export interface RequestRecordLayout {
   readonly upstreamContext: 36;
   /** How often it has been forwarded. */
   readonly attempt: 40;
-  /** Written by onRequest and onFailure, and before resumeRequest(): 0 reset, 1 forward, 2 respond, 3 hold until resumeRequest() */
+  /** Written by onRequests and onFailure, and before resumeRequest(): 0 reset, 1 forward, 2 respond, 3 hold until resumeRequest() */
   readonly action: 48;
   /** Action 1: an action of ConnectionRecordLayout, 1, 2 or 6. The next words are as they are there. */
   readonly via: 52;
@@ -144,7 +144,7 @@ export interface RequestRecordLayout {
   readonly retries: 124;
   /** Given back in every later call on this exchange; revokeRequests() takes it. */
   readonly newUpstreamContext: 128;
-  /** Shown by onFailure and onResponse: index into RequestEnding. */
+  /** Shown by onFailure and onResponses: index into RequestEnding. */
   readonly ending: 144;
   /**
    * Of the ending: an errno, index into TlsFailure, or what a message is refused for (native/core/http1/error.h); of HTTP/2, what a side
@@ -164,7 +164,7 @@ export interface RequestRecordLayout {
   readonly durationMs: 192;
 }
 
-/** 'synthetic': onRequest answered itself. After onFailure the ending stays what had failed, whatever was answered. */
+/** 'synthetic': onRequests answered itself. After onFailure the ending stays what had failed, whatever was answered. */
 export type RequestEnding =
   | 'complete'
   | 'synthetic'
@@ -232,20 +232,29 @@ export interface EngineOptions {
   pipeBytes: number;
   /** At least 192 bytes, laid out as ConnectionRecordLayout. */
   record: ArrayBuffer;
-  /** At least 200 bytes, laid out as RequestRecordLayout. */
+  /** At least 200 bytes, laid out as RequestRecordLayout: for onFailure and resumeRequest(). */
   requestRecord: ArrayBuffer;
+  /** For at least one RequestRecordLayout, each behind the other: what onRequests asks about. */
+  requests: ArrayBuffer;
+  /** For at least one ConnectionRecordLayout: what onCloses tells of. */
+  closes: ArrayBuffer;
+  /** For at least one RequestRecordLayout: what onResponses tells of. */
+  responses: ArrayBuffer;
   onListener(pod: number, port: number, ipv4: Uint8Array, ipv6: Uint8Array): void;
   onListenerGone(pod: number): void;
   /** Asked once per connection, and once more where the answer was to look at the first bytes. */
   onConnection(): void;
-  /** Told once per connection. */
-  onClose(): void;
-  /** Asked once per request. */
-  onRequest(): void;
+  /** Told once of each connection, at the latest when the turn ends in which it has ended. @param count as many are in closes */
+  onCloses(count: number): void;
+  /** Asked once about each request, with others that have come in the same turn. @param count as many are in requests */
+  onRequests(count: number): void;
   /** Asked where something failed before the response's head was sent, and where a request cannot be read. */
   onFailure(): void;
-  /** Told once per request, when it has ended in whatever way. */
-  onResponse(): void;
+  /**
+   * Told once of each request, when it has ended in whatever way: before its connection's end is told, and at the latest when the
+   * turn ends. @param count as many are in responses
+   */
+  onResponses(count: number): void;
   onProbe(probe: number, result: ProbeResult): void;
   /** The broker asked this worker to finish: no new connections after the grace period. */
   onDrain(graceMs: number): void;
@@ -289,16 +298,19 @@ export interface Engine {
   serverName(): string;
   /** Decides on a connection that was held, by what stands in the record. False: it has ended meanwhile. */
   resume(connection: number): boolean;
-  /** Ends these connections with RST, those of them that are open. Not to be called by onConnection. */
+  /** Ends these connections with RST, those of them that are open. Not to be called by onConnection and onRequests. */
   revoke(connections: readonly number[]): void;
-  /** Of the request in the record, inside onRequest and onFailure; empty of one that cannot be read. */
-  requestMethod(): string;
+  /**
+   * Inside onRequests of the request with this index, inside onFailure of the one in the record, whatever the index; empty of one that
+   * cannot be read.
+   */
+  requestMethod(request: number): string;
   /** With its query. */
-  requestPath(): string;
+  requestPath(request: number): string;
   /** In lower case. */
-  requestAuthority(): string;
+  requestAuthority(request: number): string;
   /** Fields of one name are joined by ", "; undefined: it has none. */
-  requestHeader(name: string): string | undefined;
+  requestHeader(request: number, name: string): string | undefined;
   /** @returns a number for decisions @throws where HTTP does not allow it */
   defineHeaderEdits(edits: HeaderEdits): number;
   /** Exchanges that have it go on with it. */
@@ -308,7 +320,7 @@ export interface Engine {
   releaseResponse(response: number): void;
   /** Decides on a request that is held, by what stands in its record. False: it has ended meanwhile. */
   resumeRequest(exchange: number): boolean;
-  /** Ends all exchanges that were forwarded with this context. Not to be called by onRequest and onFailure. */
+  /** Ends all exchanges that were forwarded with this context. Not to be called by onRequests and onFailure. */
   revokeRequests(upstreamContext: number): void;
   /** Begins mutual TLS as a tunnel does, and ends it. The result comes by onProbe, never before this returns. */
   probe(probe: number, request: ProbeRequest): void;

@@ -11,6 +11,7 @@
 #include "engine_values.h"
 #include "http_values.h"
 #include "modules.h"
+#include "reports.h"
 #include "values.h"
 
 namespace weft::binding {
@@ -19,8 +20,15 @@ namespace {
 using core::ConnectionRecord;
 using core::http::RequestRecord;
 
-// The engine of one isolate: driven by one uv_poll_t on its epoll descriptor, deciding by JavaScript functions. It
-// keeps itself, and the loop, alive until close().
+// As many turns of the engine follow each other at most, however busy it is.
+constexpr int kMostTurns = 1024;
+
+// The engine of one isolate, deciding by JavaScript functions. It keeps itself, and the loop, alive until close().
+//
+// The engine waits, for its own descriptors and for libuv's (as libuv's guide has it for who embeds it in another loop:
+// uv_backend_fd(), uv_backend_timeout()), in the phase before libuv would. libuv is left to do what it has to do, and
+// then waits for nothing, as an idle handle keeps it from that. The other way about each turn of the engine would cost
+// one of libuv, three more system calls, and two wake-ups in the kernel.
 class EngineObject final : public Nan::ObjectWrap, private core::Decisions, private core::http::HttpDecisions {
  public:
   static v8::Local<v8::Object> New(v8::Local<v8::Object> options) {
@@ -61,15 +69,18 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
         on_listener_(Callback(options, "onListener")),
         on_listener_gone_(Callback(options, "onListenerGone")),
         on_connection_(Callback(options, "onConnection")),
-        on_close_(Callback(options, "onClose")),
-        on_request_(Callback(options, "onRequest")),
+        on_closes_(Callback(options, "onCloses")),
+        on_requests_(Callback(options, "onRequests")),
         on_failure_(Callback(options, "onFailure")),
-        on_response_(Callback(options, "onResponse")),
+        on_responses_(Callback(options, "onResponses")),
         on_probe_(Callback(options, "onProbe")),
         on_drain_(Callback(options, "onDrain")),
         on_broker_lost_(Callback(options, "onBrokerLost")),
         record_(BufferProperty(options, "record", sizeof(ConnectionRecord))),
-        request_record_(BufferProperty(options, "requestRecord", sizeof(RequestRecord))) {}
+        request_record_(BufferProperty(options, "requestRecord", sizeof(RequestRecord))),
+        requests_(BufferProperty(options, "requests", sizeof(RequestRecord))),
+        closes_(BufferProperty(options, "closes", sizeof(ConnectionRecord))),
+        responses_(BufferProperty(options, "responses", sizeof(RequestRecord))) {}
 
  private:
   using Function = v8::Global<v8::Function>;
@@ -89,21 +100,42 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
     engine_options.pipe_bytes = UnsignedProperty(options, "pipeBytes");
     engine_options.record = static_cast<ConnectionRecord*>(record_->Data());
     engine_options.request_record = static_cast<RequestRecord*>(request_record_->Data());
+    engine_options.request_records = {static_cast<RequestRecord*>(requests_->Data()),
+                                      requests_->ByteLength() / sizeof(RequestRecord)};
     engine_options.http_decisions = this;
     core::Decisions& decisions = *this;
     engine_ = std::make_unique<core::Engine>(engine_options, decisions);
 
-    auto poll = std::make_unique<uv_poll_t>();
-    const int error = uv_poll_init(Nan::GetCurrentEventLoop(), poll.get(), engine_->descriptor());
-    if (error != 0) throw std::system_error(-error, std::generic_category(), "uv_poll_init");
-    poll_ = poll.release();
-    poll_->data = this;
-    uv_poll_start(poll_, UV_READABLE,
-                  [](uv_poll_t* poll, int, int) { static_cast<EngineObject*>(poll->data)->Turn(); });
+    uv_loop_t* const loop = Nan::GetCurrentEventLoop();
+    engine_->WatchOther(uv_backend_fd(loop));
+    prepare_ = new uv_prepare_t;
+    idle_ = new uv_idle_t;
+    uv_prepare_init(loop, prepare_);
+    uv_idle_init(loop, idle_);
+    prepare_->data = this;
+    uv_prepare_start(prepare_, [](uv_prepare_t* prepare) { static_cast<EngineObject*>(prepare->data)->Run(); });
+    uv_idle_start(idle_, DoNothing);
     context_.Reset(isolate_, isolate_->GetCurrentContext());
     async_ = node::EmitAsyncInit(isolate_, handle(), "weft.engine");
     node::AddEnvironmentCleanupHook(isolate_, CleanUp, this);
     Ref();
+  }
+
+  static void DoNothing(uv_idle_t*) {}
+
+  // Until libuv has something to do.
+  void Run() {
+    uv_loop_t* const loop = prepare_->loop;
+    uv_idle_stop(idle_);
+    for (int turn = 0; turn < kMostTurns; turn++) {
+      uv_update_time(loop);
+      const int timeout_ms = uv_backend_timeout(loop);
+      const bool works = engine_->Wait(timeout_ms);
+      if (works) Turn();
+      if (closed_) return;
+      if (!works || timeout_ms == 0 || engine_->TakeOther()) break;
+    }
+    uv_idle_start(idle_, DoNothing);
   }
 
   // One scope around the batch: microtasks and process.nextTick() run when it ends.
@@ -117,6 +149,7 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
       Nan::TryCatch surfaced;
       try {
         engine_->Turn();
+        TellReports();
       } catch (const std::exception& error) {
         Nan::ThrowError(error.what());
         Nan::FatalException(surfaced);
@@ -153,22 +186,35 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
     if (!Call(on_connection_)) record.decision.action = core::Action::kRefuse;
   }
 
-  void OnClose(ConnectionRecord& /*record*/) override {
-    const v8::HandleScope handles(isolate_);
-    Call(on_close_);
+  void OnClose(ConnectionRecord& record) override {
+    closes_.Add(record);
+    if (!in_turn_ || closes_.full()) TellReports();
   }
 
-  void OnRequest(RequestRecord& record) override { Decide(on_request_, record); }
-  void OnFailure(RequestRecord& record) override { Decide(on_failure_, record); }
-
-  void Decide(const Function& function, RequestRecord& record) {
-    const v8::HandleScope handles(isolate_);
-    if (!Call(function)) record.decision.action = core::http::RequestAction::kReset;
+  void OnRequests(std::span<RequestRecord> records) override {
+    Tell(on_requests_, static_cast<uint32_t>(records.size()));
   }
 
-  void OnResponse(RequestRecord& /*record*/) override {
+  void OnFailure(RequestRecord& record) override {
     const v8::HandleScope handles(isolate_);
-    Call(on_response_);
+    if (!Call(on_failure_)) record.decision.action = core::http::RequestAction::kReset;
+  }
+
+  void OnResponse(RequestRecord& record) override {
+    responses_.Add(record);
+    if (!in_turn_ || responses_.full()) TellReports();
+  }
+
+  // Of a turn at its end, or before. A connection ends after its requests, and is told of after them.
+  void TellReports() {
+    responses_.TellAll([this](uint32_t count) { Tell(on_responses_, count); });
+    closes_.TellAll([this](uint32_t count) { Tell(on_closes_, count); });
+  }
+
+  void Tell(const Function& function, uint32_t count) {
+    const v8::HandleScope handles(isolate_);
+    v8::Local<v8::Value> values[] = {v8::Integer::NewFromUnsigned(isolate_, count)};
+    Call(function, 1, values);
   }
 
   void OnProbe(uint32_t probe, core::ProbeResult result) override {
@@ -257,27 +303,34 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
     Guarded([&] { Self(info).Open().Revoke(UnsignedList(info[0], "connections")); });
   }
 
-  // requestMethod(): string
+  // Of the request that the first argument numbers.
+  static core::http::Http& Shown(const Nan::FunctionCallbackInfo<v8::Value>& info) {
+    core::http::Http& http = Self(info).Open().http();
+    http.Show(Nan::To<uint32_t>(info[0]).FromMaybe(0));
+    return http;
+  }
+
+  // requestMethod(request: number): string
   static NAN_METHOD(RequestMethod) {
-    Guarded([&] { info.GetReturnValue().Set(ToString(Self(info).Open().http().RequestMethod())); });
+    Guarded([&] { info.GetReturnValue().Set(ToString(Shown(info).RequestMethod())); });
   }
 
-  // requestPath(): string
+  // requestPath(request: number): string
   static NAN_METHOD(RequestPath) {
-    Guarded([&] { info.GetReturnValue().Set(ToString(Self(info).Open().http().RequestPath())); });
+    Guarded([&] { info.GetReturnValue().Set(ToString(Shown(info).RequestPath())); });
   }
 
-  // requestAuthority(): string
+  // requestAuthority(request: number): string
   static NAN_METHOD(RequestAuthority) {
-    Guarded([&] { info.GetReturnValue().Set(ToString(Self(info).Open().http().RequestAuthority())); });
+    Guarded([&] { info.GetReturnValue().Set(ToString(Shown(info).RequestAuthority())); });
   }
 
-  // requestHeader(name: string): string | undefined
+  // requestHeader(request: number, name: string): string | undefined
   static NAN_METHOD(RequestHeader) {
     Guarded([&] {
       std::string value;
-      const Nan::Utf8String name(info[0]);
-      const bool has = Self(info).Open().http().RequestHeader({*name, static_cast<size_t>(name.length())}, value);
+      const Nan::Utf8String name(info[1]);
+      const bool has = Shown(info).RequestHeader({*name, static_cast<size_t>(name.length())}, value);
       if (has) info.GetReturnValue().Set(ToString(value));
     });
   }
@@ -347,15 +400,17 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
     if (closed_ || !engine_) return;
     closed_ = true;
     engine_->Close();
+    TellReports();
     if (!in_turn_) Release();
   }
 
-  // libuv must not poll a descriptor that is closed, and frees the handle's memory by a callback (uv_close()).
+  // libuv frees a handle's memory by a callback (uv_close()).
   void Release() {
     node::RemoveEnvironmentCleanupHook(isolate_, CleanUp, this);
-    uv_poll_stop(poll_);
-    uv_close(reinterpret_cast<uv_handle_t*>(poll_),
-             [](uv_handle_t* handle) { delete reinterpret_cast<uv_poll_t*>(handle); });
+    uv_close(reinterpret_cast<uv_handle_t*>(prepare_),
+             [](uv_handle_t* handle) { delete reinterpret_cast<uv_prepare_t*>(handle); });
+    uv_close(reinterpret_cast<uv_handle_t*>(idle_),
+             [](uv_handle_t* handle) { delete reinterpret_cast<uv_idle_t*>(handle); });
     engine_.reset();
     node::EmitAsyncDestroy(isolate_, async_);
     Unref();
@@ -365,8 +420,8 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
   static void CleanUp(void* data) {
     auto* self = static_cast<EngineObject*>(data);
     for (Function* function :
-         {&self->on_listener_, &self->on_listener_gone_, &self->on_connection_, &self->on_close_, &self->on_request_,
-          &self->on_failure_, &self->on_response_, &self->on_probe_, &self->on_drain_, &self->on_broker_lost_}) {
+         {&self->on_listener_, &self->on_listener_gone_, &self->on_connection_, &self->on_closes_, &self->on_requests_,
+          &self->on_failure_, &self->on_responses_, &self->on_probe_, &self->on_drain_, &self->on_broker_lost_}) {
       function->Reset();
     }
     const v8::HandleScope handles(self->isolate_);
@@ -375,13 +430,17 @@ class EngineObject final : public Nan::ObjectWrap, private core::Decisions, priv
 
   v8::Isolate* const isolate_;
   v8::Global<v8::Context> context_;
-  Function on_listener_, on_listener_gone_, on_connection_, on_close_;
-  Function on_request_, on_failure_, on_response_;
+  Function on_listener_, on_listener_gone_, on_connection_, on_closes_;
+  Function on_requests_, on_failure_, on_responses_;
   Function on_probe_, on_drain_, on_broker_lost_;
   std::shared_ptr<v8::BackingStore> record_;
   std::shared_ptr<v8::BackingStore> request_record_;
+  std::shared_ptr<v8::BackingStore> requests_;
+  Reports<ConnectionRecord> closes_;
+  Reports<RequestRecord> responses_;
   node::async_context async_{};
-  uv_poll_t* poll_ = nullptr;
+  uv_prepare_t* prepare_ = nullptr;
+  uv_idle_t* idle_ = nullptr;
   std::unique_ptr<core::Engine> engine_;
   bool in_turn_ = false;
   bool closed_ = false;

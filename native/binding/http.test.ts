@@ -16,13 +16,16 @@ function options(changed: Partial<EngineOptions> = {}): EngineOptions {
     pipeBytes: 65_536,
     record: new ArrayBuffer(192),
     requestRecord: new ArrayBuffer(200),
+    requests: new ArrayBuffer(200),
+    closes: new ArrayBuffer(192),
+    responses: new ArrayBuffer(200),
     onListener: nothing,
     onListenerGone: nothing,
     onConnection: nothing,
-    onClose: nothing,
-    onRequest: nothing,
+    onCloses: nothing,
+    onRequests: nothing,
     onFailure: nothing,
-    onResponse: nothing,
+    onResponses: nothing,
     onProbe: nothing,
     onDrain: nothing,
     onBrokerLost: nothing,
@@ -61,13 +64,16 @@ test('edits and responses are defined once, and what HTTP does not allow is refu
 
 test('outside of a decision no request is shown, and none is held', (t) => {
   const engine = newEngine(t);
-  assert.deepEqual([engine.requestMethod(), engine.requestPath(), engine.requestAuthority()], ['', '', '']);
-  assert.equal(engine.requestHeader('host'), undefined);
+  assert.deepEqual([engine.requestMethod(0), engine.requestPath(0), engine.requestAuthority(0)], ['', '', '']);
+  assert.equal(engine.requestHeader(0, 'host'), undefined);
   assert.equal(engine.resumeRequest(1), false);
   engine.revokeRequests(1);
 });
 
 test('a record that is too small is refused', () => {
-  for (const changed of [{ record: new ArrayBuffer(191) }, { requestRecord: new ArrayBuffer(199) }])
-    assert.throws(() => loadNativeAddon().createEngine(options(changed)), /must be an ArrayBuffer of at least/);
+  for (const name of ['record', 'requestRecord', 'requests', 'closes', 'responses'])
+    assert.throws(
+      () => loadNativeAddon().createEngine(options({ [name]: new ArrayBuffer(191) })),
+      /must be an ArrayBuffer of at least/,
+    );
 });

@@ -40,7 +40,7 @@ Engine::Engine(const EngineOptions& options, Decisions& decisions)
       stream_context_{{loop_, *this, clients_}, *this},
       stream_pending_context_{loop_, *this, *this},
       http_(stream_context_.dial, *this, *this, names_, options.http_decisions, options.request_record,
-            options.max_age_ms),
+            options.request_records, options.max_age_ms),
       received_(std::make_unique_for_overwrite<std::byte[]>(kReceivedBytes)),
       sent_(std::make_unique_for_overwrite<std::byte[]>(tls::Buffers::kRecordBytes)),
       tunnel_context_{{loop_, *this, clients_},

@@ -46,6 +46,8 @@ struct EngineOptions {
   uint32_t most_handshakes = 1024;
   // Null: connections are never decided to be HTTP.
   http::RequestRecord* request_record = nullptr;
+  // As many requests are asked about at once.
+  std::span<http::RequestRecord> request_records;
   http::HttpDecisions* http_decisions = nullptr;
 };
 
@@ -86,6 +88,10 @@ class Engine final : private BrokerEvents,
   void Turn() {
     if (!closed_) loop_.Turn();
   }
+  // Or the engine waits for another loop as well: event_loop.h.
+  void WatchOther(int fd) { loop_.WatchOther(fd); }
+  bool Wait(int timeout_ms) { return loop_.Wait(timeout_ms); }
+  bool TakeOther() { return loop_.TakeOther(); }
 
   EngineStatistics statistics() const;
   // The number by which records call a name.

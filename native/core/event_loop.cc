@@ -1,6 +1,5 @@
 #include "event_loop.h"
 
-#include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
@@ -11,8 +10,8 @@
 namespace weft::core {
 namespace {
 
-constexpr int kEventsPerBatch = 256;
 constexpr int kBatchesPerTurn = 4;
+constexpr int kRoundsPerBatch = 2;
 
 [[noreturn]] void ThrowErrno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -27,29 +26,49 @@ EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
   Add(timerfd_.get(), EPOLLIN, *this);
 }
 
+bool EventLoop::Wait(int timeout_ms) {
+  waits_ = true;
+  found_ = epoll_wait(epoll_.get(), events_.data(), kEventsPerBatch, HasTasks() ? 0 : timeout_ms);
+  ReadClock();
+  return found_ > 0 || HasTasks();
+}
+
 void EventLoop::Turn() {
   turning_ = true;
-  for (int batch = 0; batch < kBatchesPerTurn; batch++) {
-    if (!Batch()) break;
+  if (waits_) {
+    Handle(std::exchange(found_, 0));
+  } else {
+    for (int batch = 0; batch < kBatchesPerTurn; batch++) {
+      const int count = epoll_wait(epoll_.get(), events_.data(), kEventsPerBatch, 0);
+      ReadClock();
+      if (!Handle(count)) break;
+    }
   }
   turning_ = false;
-  if (!tasks_.empty()) {
-    Arm(0);
+  if (HasTasks()) {
+    if (!waits_) Arm(0);
   } else if (armed_us_ == TimerWheel::kNever) {
     if (const int64_t next = wheel_->NextUs(); next != TimerWheel::kNever) Arm(next);
   }
 }
 
-bool EventLoop::Batch() {
-  epoll_event events[kEventsPerBatch];
-  const int count = epoll_wait(epoll_.get(), events, kEventsPerBatch, 0);
-  ReadClock();
-  for (int i = 0; i < count; i++) static_cast<Watcher*>(events[i].data.ptr)->Ready(events[i].events);
-  wheel_->Advance(now_us_);
+// Those that are there: who defers itself again, or another one, runs later.
+void EventLoop::RunAll(List<Task, Task>& of) {
   List<Task, Task> tasks;
-  tasks.Append(tasks_);
-  const bool worked = count > 0 || !tasks.empty();
+  tasks.Append(of);
   while (!tasks.empty()) tasks.PopFront().Run();
+}
+
+// One batch. false: there was nothing to do.
+bool EventLoop::Handle(int count) {
+  for (int i = 0; i < count; i++) static_cast<Watcher*>(events_[i].data.ptr)->Ready(events_[i].events);
+  wheel_->Advance(now_us_);
+  const bool worked = count > 0 || HasTasks();
+  // What a connection says that has just been accepted is read by a task, and goes out by another one.
+  for (int round = 0; round < kRoundsPerBatch; round++) {
+    RunAll(first_);
+    RunAll(tasks_);
+  }
   retired_.clear();
   return worked;
 }
@@ -82,7 +101,18 @@ void EventLoop::Remove(int fd) {
 void EventLoop::Defer(Task& task) {
   if (task.linked()) return;
   tasks_.PushBack(task);
-  if (!turning_ && armed_us_ != 0) Arm(0);
+  Wake();
+}
+
+void EventLoop::DeferFirst(Task& task) {
+  if (task.linked()) return;
+  first_.PushBack(task);
+  Wake();
+}
+
+// Of a loop that others wait for, and that may be at rest.
+void EventLoop::Wake() {
+  if (!turning_ && !waits_ && armed_us_ != 0) Arm(0);
 }
 
 void EventLoop::Schedule(Timer& timer, int64_t deadline_us) {

@@ -55,6 +55,34 @@ TEST("http: what was asked can be read while a decision is asked for, and not af
   http.mesh.WithEngine([](core::Engine& engine) { CHECK(engine.http().RequestMethod().empty()); });
 }
 
+TEST("http: requests that come in one turn are asked about at once, as many as there are records, and each once") {
+  HttpMesh http;
+  std::string paths;
+  http.decider.OnEachRequest([&](RequestRecord&) { paths += http.decider.engine->http().RequestPath(); });
+  const std::vector<Descriptor> clients = http.ClientsAtOnce(5, kGet);
+  std::vector<Descriptor> apps;
+  while (apps.size() < clients.size()) {
+    apps.push_back(http.App());
+    CHECK_EQUAL(ReceiveHead(apps.back()), kGet);
+    Send(apps.back(), kOk);
+  }
+  for (const Descriptor& client : clients) CHECK_EQUAL(Receive(client, kOk.size()), kOk);
+  CHECK_EQUAL(http.decider.asked(), 5u);
+  CHECK_EQUAL(http.decider.most_at_once(), 3u);
+  CHECK_EQUAL(paths, "/a?b=c/a?b=c/a?b=c/a?b=c/a?b=c");
+  for (size_t i = 0; i < clients.size(); i++) CheckEnded(http, i, Ending::kComplete, 200);
+}
+
+TEST("http: a decision may close the engine while others are asked about, or are going to be") {
+  HttpMesh http;
+  http.decider.OnEachRequest([&](RequestRecord&) { http.decider.engine->Close(); });
+  const std::vector<Descriptor> clients = http.ClientsAtOnce(5, kGet);
+  for (const Descriptor& client : clients) CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(http.decider.asked(), 3u);
+  EVENTUALLY(http.decider.ended() == 3);
+  for (size_t i = 0; i < 3; i++) CheckEnded(http, i, Ending::kShutdown, 0);
+}
+
 TEST("http: requests of one connection, and of the next one, share a connection to the app") {
   HttpMesh http;
   Descriptor app;

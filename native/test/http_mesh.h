@@ -2,10 +2,12 @@
 // with the status that it has.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -60,6 +62,11 @@ class RequestDecider final : public core::http::HttpDecisions {
     const std::lock_guard lock(mutex_);
     return asked_.size();
   }
+  // Of requests that were asked about at once.
+  size_t most_at_once() {
+    const std::lock_guard lock(mutex_);
+    return most_at_once_;
+  }
   size_t ended() {
     const std::lock_guard lock(mutex_);
     return ended_.size();
@@ -83,7 +90,17 @@ class RequestDecider final : public core::http::HttpDecisions {
   core::Engine* engine = nullptr;
 
  private:
-  void OnRequest(RequestRecord& record) override {
+  void OnRequests(std::span<RequestRecord> records) override {
+    {
+      const std::lock_guard lock(mutex_);
+      most_at_once_ = std::max(most_at_once_, records.size());
+    }
+    for (size_t i = 0; i < records.size(); i++) {
+      if (engine != nullptr) engine->http().Show(i);
+      OnRequest(records[i]);
+    }
+  }
+  void OnRequest(RequestRecord& record) {
     const std::lock_guard lock(mutex_);
     if (keeps_) asked_.push_back(record);
     changed_.notify_all();
@@ -114,6 +131,7 @@ class RequestDecider final : public core::http::HttpDecisions {
   std::function<void(RequestRecord&)> change_;
   std::function<void(RequestRecord&)> change_failure_;
   bool keeps_ = true;
+  size_t most_at_once_ = 0;
   std::vector<RequestRecord> asked_;
   std::vector<RequestRecord> ended_;
 };
@@ -137,6 +155,16 @@ struct HttpMesh {
   }
   Descriptor Client() { return Connected(mesh.endpoint()); }
   Descriptor App() { return Accept(mesh.app); }
+  // Whose first requests come in one turn.
+  std::vector<Descriptor> ClientsAtOnce(size_t count, const std::string& request) {
+    std::vector<Descriptor> clients;
+    while (clients.size() < count) clients.push_back(Client());
+    EVENTUALLY(mesh.statistics().connections == count);
+    mesh.WithEngine([&](core::Engine&) {
+      for (const Descriptor& client : clients) Send(client, request);
+    });
+    return clients;
+  }
 
   RequestDecider decider;
   Mesh mesh;

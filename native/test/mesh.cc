@@ -43,6 +43,7 @@ Mesh::Mesh(const MeshOptions& options)
   engine_options.max_age_ms = options.max_age_ms;
   engine_options.most_handshakes = options.most_handshakes;
   engine_options.request_record = &request_record_;
+  engine_options.request_records = request_records_;
   engine_options.http_decisions = options.http;
   core::Decisions& decisions = *this;
   engine_ = std::make_unique<core::Engine>(engine_options, decisions);

@@ -2,6 +2,7 @@
 // relay to.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -93,6 +94,8 @@ class Mesh final : private core::Decisions {
 
   core::ConnectionRecord record_{};
   core::http::RequestRecord request_record_{};
+  // Fewer than may come together.
+  std::array<core::http::RequestRecord, 3> request_records_{};
   const std::function<void(core::ConnectionRecord&)> decide_;
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -1,5 +1,7 @@
 import { getSystemErrorMap } from 'node:util';
 
+import type { Address } from '../../mesh/address.ts';
+import { addressesEqual } from '../../mesh/address.ts';
 import type { CloseReason, Engine } from '../../native/engine.d.ts';
 import type { Labels, SetName } from '../metrics/series-sets.ts';
 import { partOf } from '../metrics/series-sets.ts';
@@ -64,6 +66,9 @@ const cells = {
   written: partOf('tcp_write_bytes_total').firstCell,
 };
 
+/** Places for links that were found lately; a power of 2. */
+const recentPlaces = 256;
+
 /** Where a connection goes. */
 export type ConnectionTarget = Pick<Endpoint, 'address' | 'port'> &
   Partial<Pick<Endpoint, 'workload' | 'localPod' | 'names' | 'service'>>;
@@ -76,8 +81,25 @@ interface End {
   open: number;
 }
 
+/** What the counts of a connection depend on. */
+interface LinkKind {
+  readonly direction: Direction;
+  readonly pod: WorkerPod;
+  /** As they were: main may tell them later. */
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly protection: Protection;
+  readonly peer: number;
+  readonly isRelayed: boolean;
+  readonly address: Address;
+  readonly port: number;
+  readonly workload: number;
+  readonly serviceName: string | undefined;
+}
+
 /** Connections that differ in nothing but what became of them. */
 interface Link {
+  readonly kind: LinkKind;
   /** What is read there is written to the others. */
   readonly sources: readonly End[];
   readonly destinations: readonly End[];
@@ -94,6 +116,8 @@ export class ConnectionMetrics {
   readonly #engine: Pick<Engine, 'nameOf'>;
   readonly #pods: Pick<WorkerPods, 'get'>;
   readonly #links = new Map<string, Link>();
+  /** Most connections are like one before: these are compared with it, which costs less than to put a key together. */
+  readonly #recent: (Link | undefined)[] = Array.from({ length: recentPlaces }, () => undefined);
   /** By the key of their series: links may have one in common. */
   readonly #ends = new Map<string, End>();
   readonly #open = new Map<number, Link>();
@@ -163,21 +187,52 @@ export class ConnectionMetrics {
     target: ConnectionTarget,
     isRelayed: boolean,
   ): void {
-    const { address, port, workload = 0 } = target;
-    const kind = `${direction} ${pod.namespace}/${pod.name} ${protection} ${peer} ${isRelayed}`;
-    const key = `${kind} ${keyOf(address, port)} ${workload} ${target.service?.name ?? ''}`;
-    let link = this.#links.get(key);
-    if (link === undefined) {
-      if (this.#links.size >= maximumLinks) this.#forgetUnused();
-      link = this.#newLink(direction, pod, protection, peer, target, isRelayed);
-      this.#links.set(key, link);
-    }
+    const link = this.#link(direction, pod, protection, peer, target, isRelayed);
     this.#open.set(id, link);
     link.open++;
     for (const end of link.ends) {
       this.#writer.add(end.series, cells.opened, 1);
       this.#writer.setGauge(end.series, cells.open, ++end.open);
     }
+  }
+
+  #link(
+    direction: Direction,
+    pod: WorkerPod,
+    protection: Protection,
+    peer: number,
+    target: ConnectionTarget,
+    isRelayed: boolean,
+  ): Link {
+    const { address, port, workload = 0, service } = target;
+    const place = ((address[14] ?? 0) * 31 + (address[15] ?? 0) * 7 + port + pod.id + peer * 5) & (recentPlaces - 1);
+    const recent = this.#recent[place];
+    if (recent !== undefined) {
+      const { kind } = recent;
+      const isSame =
+        kind.pod === pod &&
+        kind.port === port &&
+        kind.peer === peer &&
+        kind.direction === direction &&
+        kind.protection === protection &&
+        kind.isRelayed === isRelayed &&
+        kind.workload === workload &&
+        kind.serviceName === service?.name &&
+        kind.podName === pod.name &&
+        kind.podNamespace === pod.namespace &&
+        addressesEqual(kind.address, address);
+      if (isSame) return recent;
+    }
+    const ofPod = `${direction} ${pod.namespace}/${pod.name} ${protection} ${peer} ${isRelayed}`;
+    const key = `${ofPod} ${keyOf(address, port)} ${workload} ${service?.name ?? ''}`;
+    let link = this.#links.get(key);
+    if (link === undefined) {
+      if (this.#links.size >= maximumLinks) this.#forgetUnused();
+      link = this.#newLink(direction, pod, protection, peer, target, isRelayed);
+      this.#links.set(key, link);
+    }
+    this.#recent[place] = link;
+    return link;
   }
 
   #close(id: number, errno: string): Link | undefined {
@@ -226,9 +281,22 @@ export class ConnectionMetrics {
         ? { source: [], destination: [] }
         : inboundEnds({ ...labelsOf('inbound', server), ...to }, protection, pod.identityName);
     const find = (one: Labels): End => this.#findEnd(one);
+    const kind = {
+      direction,
+      pod,
+      podName: pod.name,
+      podNamespace: pod.namespace,
+      protection,
+      peer,
+      isRelayed,
+      address: target.address.slice(),
+      port: target.port,
+      workload: target.workload ?? 0,
+      serviceName: target.service?.name,
+    };
     const sources = [...ends.source, ...received.source].map(find);
     const destinations = isRelayed ? [...ends.destination, ...received.destination].map(find) : [];
-    return { sources, destinations, ends: [...sources, ...destinations], labels, open: 0 };
+    return { kind, sources, destinations, ends: [...sources, ...destinations], labels, open: 0 };
   }
 
   #findEnd(labels: Labels): End {
@@ -239,6 +307,7 @@ export class ConnectionMetrics {
   }
 
   #forgetUnused(): void {
+    this.#recent.fill(undefined);
     for (const [key, { open }] of this.#links) if (open === 0) this.#links.delete(key);
     for (const [key, { open }] of this.#ends) if (open === 0) this.#ends.delete(key);
   }

@@ -1,7 +1,8 @@
 import type { Address } from '../../mesh/address.ts';
+import { copyAddress } from '../../mesh/address.ts';
 import type { CloseReason } from '../../native/engine.d.ts';
 
-const recordBytes = 192;
+export const connectionRecordBytes = 192;
 
 /** How a connection came (ConnectionRecordLayout.origin). */
 export const origins = { captured: 0, tunnel: 1, tls: 2 } as const;
@@ -56,18 +57,29 @@ export const closeReasons: readonly CloseReason[] = [
 ];
 
 /**
- * The one connection that the engine shows at the moment: a view over the buffer that native/engine.d.ts lays out. Values must be read
+ * A connection that the engine shows at the moment: a view over a buffer that native/engine.d.ts lays out. Values must be read
  * before the callback returns; the addresses are views, not copies. What a decision wrote is gone when the connection is shown again
  * at its end.
  */
 export class ConnectionRecord {
-  readonly buffer = new ArrayBuffer(recordBytes);
-  readonly localAddress = new Uint8Array(this.buffer, 32, 16);
-  readonly remoteAddress = new Uint8Array(this.buffer, 48, 16);
-  readonly peerAddress = new Uint8Array(this.buffer, 64, 16);
-  readonly destinationAddress = new Uint8Array(this.buffer, 112, 16);
-  readonly #words = new Uint32Array(this.buffer);
-  readonly #floats = new Float64Array(this.buffer);
+  readonly buffer: ArrayBuffer;
+  readonly localAddress: Uint8Array;
+  readonly remoteAddress: Uint8Array;
+  readonly peerAddress: Uint8Array;
+  readonly destinationAddress: Uint8Array;
+  readonly #words: Uint32Array;
+  readonly #floats: Float64Array;
+
+  /** @param at where it begins in the buffer */
+  constructor(buffer = new ArrayBuffer(connectionRecordBytes), at = 0) {
+    this.buffer = buffer;
+    this.localAddress = new Uint8Array(buffer, at + 32, 16);
+    this.remoteAddress = new Uint8Array(buffer, at + 48, 16);
+    this.peerAddress = new Uint8Array(buffer, at + 64, 16);
+    this.destinationAddress = new Uint8Array(buffer, at + 112, 16);
+    this.#words = new Uint32Array(buffer, at, connectionRecordBytes / 4);
+    this.#floats = new Float64Array(buffer, at, connectionRecordBytes / 8);
+  }
 
   get id(): number {
     return this.#words[0] ?? 0;
@@ -126,7 +138,7 @@ export class ConnectionRecord {
     this.#words[25] = deadlines.connectTimeoutMs;
     this.#words[26] = deadlines.idleTimeoutMs;
     this.#words[27] = port;
-    this.destinationAddress.set(address);
+    copyAddress(address, this.destinationAddress);
     this.#words[32] = 0;
     this.#words[34] = 0;
   }

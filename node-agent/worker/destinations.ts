@@ -38,6 +38,18 @@ export type Destination =
 /** Numbers and strings are never equal, so both can be keys of one map; the number costs no allocation. */
 export type Key = number | string;
 
+/** A place that is looked up again and again: see Destinations.find(). */
+export class Lookup {
+  readonly key: Key;
+  found: Destination | undefined;
+  /** Of what was found; -1: nothing was looked for. */
+  version = -1;
+
+  constructor(key: Key) {
+    this.key = key;
+  }
+}
+
 /** Of pods that ever were: nobody tells when one is gone for good. */
 const maximumWorkloads = 65_536;
 
@@ -47,6 +59,8 @@ export class Destinations {
   readonly #byKey = new Map<Key, Destination>();
   readonly #workloads = new Map<string, number>();
   #lastWorkload = 0;
+  /** Another one whenever main has told something. */
+  #version = 0;
 
   /** @param intern gives names the numbers that the engine knows them by */
   constructor(intern: (name: string) => number) {
@@ -58,19 +72,25 @@ export class Destinations {
     return this.#byKey.get(keyOf(address, port));
   }
 
-  /** As get(), by keyOf(). */
-  at(key: Key): Destination | undefined {
-    return this.#byKey.get(key);
+  /** As get(), but the map is asked only where something has been told since. */
+  find(lookup: Lookup): Destination | undefined {
+    if (lookup.version !== this.#version) {
+      lookup.found = this.#byKey.get(lookup.key);
+      lookup.version = this.#version;
+    }
+    return lookup.found;
   }
 
   set({ address, port, destination }: DestinationMessage): Destination {
     const compiled = this.#compileDestination(destination);
     this.#byKey.set(keyOf(parseAddress(address), port), compiled);
+    this.#version++;
     return compiled;
   }
 
   forget(address: string, port: number): void {
     this.#byKey.delete(keyOf(parseAddress(address), port));
+    this.#version++;
   }
 
   #compileDestination(destination: DestinationMessage['destination']): Destination {

@@ -50,9 +50,9 @@ export class FakeEngine implements Engine {
 
   end(connection: TestConnection, outcome: TestOutcome): void {
     this.connections--;
-    writeConnection(this.options.record, connection);
-    writeOutcome(this.options.record, outcome);
-    this.options.onClose();
+    writeConnection(this.options.closes, connection);
+    writeOutcome(this.options.closes, outcome);
+    this.options.onCloses(1);
   }
 
   statistics(): EngineStatistics {
@@ -102,7 +102,7 @@ export class FakeEngine implements Engine {
   requestAuthority(): string {
     return this.request.authority ?? '';
   }
-  requestHeader(name: string): string | undefined {
+  requestHeader(_request: number, name: string): string | undefined {
     return this.request.headers?.[name];
   }
   defineHeaderEdits(edits: HeaderEdits): number {

@@ -89,23 +89,26 @@ export class TestPolicy {
       pipeBytes: 0,
       record: this.record.buffer,
       requestRecord: this.requestRecord.buffer,
+      requests: this.requestRecord.buffer,
+      closes: this.record.buffer,
+      responses: this.requestRecord.buffer,
       onListener: nothing,
       onListenerGone: nothing,
       onConnection: () => {
         this.policy.decide(this.pod);
       },
-      onClose: () => {
+      onCloses: () => {
         this.policy.ended(this.record.id);
         this.#metrics.ended(this.record, directionOf(this.record, this.pod), this.pod);
       },
-      onRequest: () => {
-        this.http.decide();
+      onRequests: () => {
+        this.http.decide(this.requestRecord, 0);
       },
       onFailure: () => {
         this.http.failed();
       },
-      onResponse: () => {
-        this.http.ended();
+      onResponses: () => {
+        this.http.ended(this.requestRecord);
       },
       onDrain: nothing,
       onBrokerLost: nothing,

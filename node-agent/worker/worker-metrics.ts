@@ -27,7 +27,7 @@ export class WorkerMetrics {
     }, sweepIntervalMs).unref();
   }
 
-  requests(destinations: Pick<Destinations, 'at'>): HttpMetrics {
+  requests(destinations: Pick<Destinations, 'find'>): HttpMetrics {
     return new HttpRequestMetrics({ writer: this.#writer, engine: this.#engine, pods: this.#pods, destinations });
   }
 

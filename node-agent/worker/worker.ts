@@ -1,9 +1,9 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
-import { ConnectionRecord, origins } from './connection-record.ts';
+import { ConnectionRecord, connectionRecordBytes, origins } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import { HttpPolicy } from './http/http-policy.ts';
-import { RequestRecord } from './http/request-record.ts';
+import { RequestRecord, requestRecordBytes } from './http/request-record.ts';
 import { detections } from './inbound.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
 import { Policy } from './policy.ts';
@@ -11,6 +11,7 @@ import { directionOf } from './decide.ts';
 import { WorkerPods } from './pods.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 import { ProofReports } from './proof-reports.ts';
+import { Records } from './records.ts';
 import { Ways } from './ways.ts';
 
 export interface WorkerDependencies {
@@ -30,6 +31,9 @@ export class Worker {
   readonly #with: WorkerDependencies;
   readonly #record = new ConnectionRecord();
   readonly #requestRecord = new RequestRecord();
+  readonly #requests = new Records(RequestRecord, requestRecordBytes);
+  readonly #closes = new Records(ConnectionRecord, connectionRecordBytes);
+  readonly #responses = new Records(RequestRecord, requestRecordBytes);
   readonly #pods = new WorkerPods(() => performance.now());
   readonly #engine: Engine;
   readonly #ways: Ways;
@@ -54,6 +58,9 @@ export class Worker {
       pipeBytes: options.pipeBytes,
       record: this.#record.buffer,
       requestRecord: this.#requestRecord.buffer,
+      requests: this.#requests.buffer,
+      closes: this.#closes.buffer,
+      responses: this.#responses.buffer,
       onListener: (pod, port, ipv4, ipv6) => {
         this.#pods.listen(pod, port, ipv4, ipv6);
       },
@@ -63,17 +70,17 @@ export class Worker {
       onConnection: () => {
         this.#onConnection();
       },
-      onClose: () => {
-        this.#onClose();
+      onCloses: (count) => {
+        for (let i = 0; i < count; i++) this.#onClose(this.#closes.at(i));
       },
-      onRequest: () => {
-        this.#http.decide();
+      onRequests: (count) => {
+        for (let i = 0; i < count; i++) this.#http.decide(this.#requests.at(i), i);
       },
       onFailure: () => {
         this.#http.failed();
       },
-      onResponse: () => {
-        this.#http.ended();
+      onResponses: (count) => {
+        for (let i = 0; i < count; i++) this.#http.ended(this.#responses.at(i));
       },
       onProbe: (probe, result) => {
         this.#ways.probed(probe, result);
@@ -196,8 +203,7 @@ export class Worker {
     this.#policy.decide(pod);
   }
 
-  #onClose(): void {
-    const record = this.#record;
+  #onClose(record: ConnectionRecord): void {
     this.#policy.ended(record.id);
     const pod = this.#pods.get(record.pod);
     if (pod === undefined) return;

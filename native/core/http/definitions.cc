@@ -44,12 +44,15 @@ std::string PercentEncoded(std::string_view text) {
 
 Edits::Edits(HeaderEdits edits) : edits_(std::move(edits)), set_(View(edits_.set)), add_(View(edits_.add)) {
   for (const std::string& name : edits_.remove) remove_.push_back(name);
-  fields_ = {.remove = remove_, .set = set_, .add = add_};
+  fields_ = {.remove = remove_, .set = set_, .add = add_, .valid = false, .sizes = 0};
+  for (const std::string_view name : remove_) fields_.sizes |= http1::SizeBit(name);
+  for (const http1::NewField& field : set_) fields_.sizes |= http1::SizeBit(field.name);
 }
 
 uint32_t Definitions::Define(HeaderEdits edits) {
-  auto defined = std::make_shared<const Edits>(std::move(edits));
+  auto defined = std::make_shared<Edits>(std::move(edits));
   if (!IsAllowed(*defined)) return 0;
+  defined->AreValid();
   edits_.emplace(++last_, std::move(defined));
   return last_;
 }

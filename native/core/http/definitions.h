@@ -20,6 +20,8 @@ class Edits {
   Edits& operator=(const Edits&) = delete;
 
   const http1::FieldEdits& fields() const { return fields_; }
+  // They were found to be.
+  void AreValid() { fields_.valid = true; }
 
  private:
   const HeaderEdits edits_;

@@ -110,16 +110,29 @@ void Exchange::Begin(ClientSide& client, const HeadView& request) {
   BelongTo(client);
   request.http1 != nullptr ? Describe(*request.http1) : Describe(*request.http2);
   if ((s_.identity.flags & kGrpc) != 0) s_.grpc_timeout_ms = GrpcTimeoutMs(request.ValueOf("grpc-timeout"));
-  RequestRecord& record = *shared_.record;
+  // What was received is overwritten by what is received next.
+  held_head_ = shared_.exchanges.TakeHead();
+  held_head_->Take(request);
+  shared_.exchanges.Ask(*this);
+}
+
+void HeldHead::Take(const HeadView& head) {
+  if (head.http1 != nullptr) {
+    text = head.http1->text();
+    http1 = *head.http1;
+    http1.set_text(text.data());
+    view = http1;
+  } else {
+    http2 = *head.http2;
+    view = http2;
+  }
+}
+
+void Exchange::Show(RequestRecord& record) {
+  s_.told = true;
   record = {};
   record.identity = s_.identity;
   record.outcome.grpc_status = kNoGrpcStatus;
-  shared_.asked_head = request;
-  s_.deciding = true;
-  shared_.decisions->OnRequest(record);
-  shared_.asked_head = {};
-  if (!s_.ended) Decided(RequestDecision(record.decision), request);
-  s_.deciding = false;
 }
 
 void Exchange::BeginInvalid(ClientSide& client, http1::Error error) {
@@ -142,26 +155,14 @@ void Exchange::Decided(const RequestDecision& decision, const HeadView& request)
     case RequestAction::kRespond:
       return Respond(decision.response, Ending::kSynthetic, 0);
     case RequestAction::kHold:
-      return Hold(request);
+      return Hold();
     case RequestAction::kReset:
       break;
   }
   End(Ending::kReset, 0, Last::kAborted);
 }
 
-// What was received is overwritten by what is received next.
-void Exchange::Hold(const HeadView& request) {
-  held_head_ = std::make_unique<HeldHead>();
-  HeldHead& held = *held_head_;
-  if (request.http1 != nullptr) {
-    held.text = request.http1->text();
-    held.http1 = *request.http1;
-    held.http1.set_text(held.text.data());
-    held.view = held.http1;
-  } else {
-    held.http2 = *request.http2;
-    held.view = held.http2;
-  }
+void Exchange::Hold() {
   s_.held = true;
   shared_.exchanges.Hold(*this);
   ScheduleNext();
@@ -170,10 +171,16 @@ void Exchange::Hold(const HeadView& request) {
 void Exchange::ResumeWith(const RequestDecision& decision) {
   if (!std::exchange(s_.held, false)) return;
   Timer::Unlink();
+  Decide(decision);
+}
+
+void Exchange::Decide(const RequestDecision& decision) {
   s_.deciding = true;
   Decided(decision, held_head_->view);
   s_.deciding = false;
-  if (!s_.ended && !s_.held) Continue();
+  if (s_.held) return;
+  if (held_head_) shared_.exchanges.GiveBack(std::move(held_head_));
+  if (!s_.ended) Continue();
 }
 
 void Exchange::Forward(const HeadView& request) {
@@ -291,10 +298,11 @@ void Exchange::Fail(Ending ending, uint32_t detail) {
   DropUpstream(0);
   if (s_.response_begun) return End(ending, detail, FinishesGrpc(ending) ? Last::kCompleted : Last::kAborted);
   if (std::exchange(s_.held, false)) shared_.exchanges.Unhold(*this);
+  s_.told = true;
   FillOutcome(ending, detail);
   shared_.asked_text = request_.http1;
   if (request_.is_http2 && !request_.empty()) shared_.asked_head = request_.http2;
-  if (held_head_) shared_.asked_head = held_head_->view;
+  if (held_head_ && request_.empty()) shared_.asked_head = held_head_->view;
   const bool was_deciding = std::exchange(s_.deciding, true);
   shared_.decisions->OnFailure(*shared_.record);
   shared_.asked_text = {};
@@ -343,8 +351,11 @@ void Exchange::End(Ending ending, uint32_t detail, Last last) {
   if (std::exchange(s_.ended, true)) return;
   Timer::Unlink();
   DropUpstream(ending == Ending::kClientReset && s_.identity.version == Version::kHttp2 ? detail : 0);
-  FillOutcome(ending, detail);
-  shared_.decisions->OnResponse(*shared_.record);
+  Link<AskedLink>::Unlink();
+  if (s_.told) {
+    FillOutcome(ending, detail);
+    shared_.decisions->OnResponse(*shared_.record);
+  }
   ClientSide& client = *s_.client;
   const bool unread = HasUnread();
   shared_.exchanges.GiveBack(*this);

@@ -22,16 +22,33 @@ class UpstreamSide;
 // Of a body: whatever was given.
 constexpr size_t kAllTaken = SIZE_MAX;
 
-class Exchange final : public Link<Exchange>, private Timer {
+// Of exchanges that decisions are to be asked about.
+struct AskedLink {};
+
+// A head whose text is its own.
+struct HeldHead {
+  http1::Head http1;
+  std::string text;
+  http2::Head http2;
+  HeadView view;
+
+  void Take(const HeadView& head);
+};
+
+class Exchange final : public Link<Exchange>, public Link<AskedLink>, private Timer {
  public:
   explicit Exchange(Shared& shared) : shared_(shared) {}
 
   void Reset(uint32_t id);
   void FreeMemory();
 
-  // Asks for a decision and acts on it; the exchange may have ended when this returns. A client that has more of the
-  // request goes on with it afterwards, if TakesRequest().
+  // Asks for a decision, with those on other requests that have come: ClientSide::Continue() follows.
   void Begin(ClientSide& client, const HeadView& request);
+  // What decisions are asked.
+  void Show(RequestRecord& record);
+  const HeadView& shown() const { return held_head_->view; }
+  // Acts on the decision; the exchange may have ended when this returns.
+  void Decide(const RequestDecision& decision);
   // Of a request that cannot be read.
   void BeginInvalid(ClientSide& client, http1::Error error);
   void ResumeWith(const RequestDecision& decision);
@@ -42,6 +59,7 @@ class Exchange final : public Link<Exchange>, private Timer {
   bool is_forwarded() const { return s_.identity.attempt > 0; }
   uint32_t upstream_context() const { return s_.identity.upstream_context; }
   bool upgraded() const { return s_.upgraded; }
+  bool ended() const { return s_.ended; }
   // What was asked, as the client did.
   const http1::Exchange& asked() const { return s_.asked; }
 
@@ -108,6 +126,7 @@ class Exchange final : public Link<Exchange>, private Timer {
     uint32_t status = 0;
     uint32_t grpc_status = kNoGrpcStatus;
     uint32_t outcome_flags = 0;
+    bool told = false;  // decisions know of it
     bool deciding = false;
     bool held = false;
     bool ended = false;
@@ -128,21 +147,13 @@ class Exchange final : public Link<Exchange>, private Timer {
     bool upstream_finished = false;
   };
 
-  // A head whose text is its own.
-  struct HeldHead {
-    http1::Head http1;
-    std::string text;
-    http2::Head http2;
-    HeadView view;
-  };
-
   void BelongTo(ClientSide& client);
   void Describe(const http1::Head& request);
   void Describe(const http2::Head& request);
   void Adopt(const RequestDecision& decision);
   void Decided(const RequestDecision& decision, const HeadView& request);
   void Forward(const HeadView& request);
-  void Hold(const HeadView& request);
+  void Hold();
   void Connect(bool fresh);
   bool IsForHttp2(const HeadView& request) const;
   bool IsReplayable() const;

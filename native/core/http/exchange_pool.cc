@@ -25,6 +25,52 @@ Exchange& ExchangePool::Take() {
   return *exchange.release();
 }
 
+void ExchangePool::Ask(Exchange& exchange) {
+  asked_.PushBack(exchange);
+  shared_.loop.DeferFirst(asker_);
+}
+
+// What is told of one may end another of them; nothing is used again meanwhile. What is to be asked about meanwhile has
+// its turn afterwards.
+void ExchangePool::AskAll() {
+  if (std::exchange(is_asking_, true)) return;
+  while (!asked_.empty()) {
+    std::vector<Exchange*> exchanges = std::move(showing_);
+    exchanges.clear();
+    while (!asked_.empty() && exchanges.size() < shared_.records.size()) {
+      Exchange& exchange = asked_.PopFront();
+      exchange.Show(shared_.records[exchanges.size()]);
+      exchanges.push_back(&exchange);
+    }
+    showing_ = std::move(exchanges);
+    shown_ = 0;
+    shared_.decisions->OnRequests(shared_.records.first(showing_.size()));
+    exchanges = std::move(showing_);
+    for (size_t i = 0; i < exchanges.size(); i++) {
+      if (!exchanges[i]->ended()) exchanges[i]->Decide(RequestDecision(shared_.records[i].decision));
+    }
+    showing_ = std::move(exchanges);
+    showing_.clear();
+  }
+  is_asking_ = false;
+}
+
+HeadView ExchangePool::shown() const {
+  return shown_ < showing_.size() && !showing_[shown_]->ended() ? showing_[shown_]->shown() : HeadView();
+}
+
+std::unique_ptr<HeldHead> ExchangePool::TakeHead() {
+  if (free_heads_.empty()) return std::make_unique<HeldHead>();
+  std::unique_ptr<HeldHead> head = std::move(free_heads_.back());
+  free_heads_.pop_back();
+  return head;
+}
+
+void ExchangePool::GiveBack(std::unique_ptr<HeldHead> head) {
+  const bool is_large = head->text.capacity() + head->http2.text_size() > kMostOfHeadKept;
+  if (!is_large && free_heads_.size() < kMostFreeHeads) free_heads_.push_back(std::move(head));
+}
+
 void ExchangePool::GiveBack(Exchange& exchange) {
   exchange.Link<Exchange>::Unlink();
   held_.erase(exchange.id());

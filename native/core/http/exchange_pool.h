@@ -8,12 +8,15 @@
 
 #include "../event_loop.h"
 #include "../list.h"
+#include "head_view.h"
 #include "request_record.h"
 
 namespace weft::core::http {
 
 struct Shared;
 class Exchange;
+struct AskedLink;
+struct HeldHead;
 
 class ExchangePool final : private Task {
  public:
@@ -24,6 +27,17 @@ class ExchangePool final : private Task {
   // Methods of the exchange may still be running: it is used again after this batch of events.
   void GiveBack(Exchange& exchange);
 
+  // Decisions are asked about it, after the events of this batch.
+  void Ask(Exchange& exchange);
+  // Or now.
+  void AskNow() { asker_.Run(); }
+  // Which of those that decisions are being asked about shown() is; at any other time it is nothing.
+  void Show(size_t request) { shown_ = request; }
+  HeadView shown() const;
+  // For one that waits for its decision.
+  std::unique_ptr<HeldHead> TakeHead();
+  void GiveBack(std::unique_ptr<HeldHead> head);
+
   void Hold(Exchange& exchange);
   void Unhold(Exchange& exchange);
   // Soon, as this may be called by a decision on another one. false: it is not held (any more).
@@ -33,6 +47,14 @@ class ExchangePool final : private Task {
 
  private:
   static constexpr size_t kMostFree = 1024;
+  static constexpr size_t kMostFreeHeads = 64;
+  static constexpr size_t kMostOfHeadKept = 16 * 1024;
+
+  struct Asker final : Task {
+    explicit Asker(ExchangePool& owner) : pool(owner) {}
+    void Run() override { pool.AskAll(); }
+    ExchangePool& pool;
+  };
 
   struct Resumed {
     Exchange* exchange;
@@ -40,8 +62,15 @@ class ExchangePool final : private Task {
   };
 
   void Run() override;
+  void AskAll();
 
   Shared& shared_;
+  Asker asker_{*this};
+  List<Exchange, AskedLink> asked_;
+  std::vector<Exchange*> showing_;  // those that decisions are being asked about
+  size_t shown_ = 0;
+  bool is_asking_ = false;
+  std::vector<std::unique_ptr<HeldHead>> free_heads_;
   List<Exchange, Exchange> open_;
   std::vector<std::unique_ptr<Exchange>> ended_;
   std::vector<std::unique_ptr<Exchange>> free_;

@@ -11,6 +11,7 @@
 namespace weft::core::http {
 
 HeadView Http::Asked() {
+  if (const HeadView shown = shared_.exchanges.shown()) return shown;
   if (shared_.asked_head || shared_.asked_text.empty()) return shared_.asked_head;
   http1::Head& head = shared_.parsed_head;
   head.Reset(http1::Kind::kRequest);
@@ -56,8 +57,9 @@ void Http::RevokeRequests(uint32_t upstream_context) {
 }
 
 Connection& Http::Serve(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client) {
-  return Serve(identity, accepted_us, decision,
-               std::make_unique<SocketStream>(shared_.loop, shared_.buffer(), std::move(client)));
+  return Serve(
+      identity, accepted_us, decision,
+      std::make_unique<SocketStream>(shared_.loop, shared_.buffer(), std::move(client), SocketStream::Holders::kUs));
 }
 
 Connection& Http::Serve(const Identity& identity, int64_t accepted_us, const Decision& decision,

@@ -13,10 +13,12 @@ namespace weft::core::http {
 class Http {
  public:
   Http(const DialContext& dial, ConnectionOwner& owner, StreamSource& streams, Names& names, HttpDecisions* decisions,
-       RequestRecord* record, uint32_t max_age_ms)
-      : shared_(dial, owner, streams, names, decisions, record, max_age_ms) {}
+       RequestRecord* record, std::span<RequestRecord> records, uint32_t max_age_ms)
+      : shared_(dial, owner, streams, names, decisions, record, records, max_age_ms) {}
 
-  // Of the request that OnRequest or OnFailure is being asked about; empty at any other time and of a request that
+  // Which of those that OnRequests is being asked about the next four tell of.
+  void Show(size_t request) { shared_.exchanges.Show(request); }
+  // Of the request that OnFailure is being asked about, or of that one; empty at any other time and of a request that
   // could not be read. In OnFailure fields are those that it was forwarded with.
   std::string_view RequestMethod();
   // The target as it came.
@@ -39,10 +41,10 @@ class Http {
     return shared_.exchanges.Resume(exchange, decision);
   }
   // Ends the exchanges that were forwarded with this context, and closes the connections that they used. Not to be
-  // called by OnRequest, OnFailure or OnResponse.
+  // called by OnRequests, OnFailure or OnResponse.
   void RevokeRequests(uint32_t upstream_context);
 
-  bool enabled() const { return shared_.decisions != nullptr && shared_.record != nullptr; }
+  bool enabled() const { return shared_.decisions != nullptr && shared_.record != nullptr && !shared_.records.empty(); }
   // Takes a client's connection: the owner's from now on.
   Connection& Serve(const Identity& identity, int64_t accepted_us, const Decision& decision, Descriptor client);
   Connection& Serve(const Identity& identity, int64_t accepted_us, const Decision& decision,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace weft::core::http {
 
 class HttpDecisions {
  public:
-  // Once per request, before anything of it is sent on. The decision is "reset" until it is written.
-  virtual void OnRequest(RequestRecord& record) = 0;
+  // Of requests that have come in one turn: once of each, before anything of it is sent on. The decisions are "reset"
+  // until they are written.
+  virtual void OnRequests(std::span<RequestRecord> records) = 0;
   // Something failed and no response has begun: the outcome tells what. The decision is "reset" until it is written;
   // kForward tries again, where nothing of the body has been sent.
   virtual void OnFailure(RequestRecord& record) = 0;

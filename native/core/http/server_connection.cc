@@ -96,6 +96,12 @@ size_t ServerConnection::Received(std::string_view bytes) {
         http10_ = reader_.head().http10;
         persistent_ = reader_.head().persistent;
         BeginExchange().Begin(*this, reader_.head());
+        // What has come behind the head would have to be kept.
+        if (!input.empty()) {
+          receiving_ = true;
+          shared_.exchanges.AskNow();
+          receiving_ = false;
+        }
         break;
       case http1::Event::kError:
         http10_ = persistent_ = false;
@@ -151,7 +157,7 @@ void ServerConnection::ReadRequest(std::string_view& input) {
 }
 
 void ServerConnection::Continue() {
-  if (closed_ || exchange_ == nullptr) return;
+  if (closed_ || exchange_ == nullptr || receiving_) return;
   if (!stream_->has_unread() && exchange_->TakesRequest()) {
     std::string_view nothing;
     ReadRequest(nothing);

@@ -73,7 +73,8 @@ class ServerConnection final : public Connection, private ClientSide, private By
   bool switched_ = false;
   bool closes_ = false;  // the connection ends with the response
 
-  bool ended_ = false;  // the client has finished
+  bool receiving_ = false;  // Received() goes on by itself
+  bool ended_ = false;      // the client has finished
   bool lingering_ = false;
   bool closed_ = false;
 };

@@ -40,13 +40,15 @@ struct Shared {
   static constexpr size_t kReadBytes = 64 * 1024;
 
   Shared(const DialContext& dial_context, ConnectionOwner& connection_owner, StreamSource& stream_source, Names& names,
-         HttpDecisions* http_decisions, RequestRecord* request_record, uint32_t max_age_ms)
+         HttpDecisions* http_decisions, RequestRecord* request_record, std::span<RequestRecord> request_records,
+         uint32_t max_age_ms)
       : loop(dial_context.loop),
         dial(dial_context),
         owner(connection_owner),
         streams(stream_source),
         decisions(http_decisions),
         record(request_record),
+        records(request_records),
         max_age_us(int64_t{max_age_ms} * 1000),
         authorities(names),
         exchanges(*this),
@@ -66,8 +68,9 @@ struct Shared {
   ConnectionOwner& owner;
   StreamSource& streams;
   HttpDecisions* const decisions;
-  RequestRecord* const record;
-  const int64_t max_age_us;  // of connections that requests are sent on
+  RequestRecord* const record;             // of one that has failed or ended
+  const std::span<RequestRecord> records;  // of those that are asked about
+  const int64_t max_age_us;                // of connections that requests are sent on
   const http1::Limits limits{};
   std::unique_ptr<char[]> read_buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
   std::unique_ptr<char[]> output_buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
@@ -84,7 +87,7 @@ struct Shared {
   MessageBatch to_clients;
   MessageBatch to_upstreams;
   Scratch scratch;
-  // The request that decisions are being asked about: its head, or the head of HTTP/1 that it was forwarded with.
+  // The request that OnFailure is being asked about: its head, or the head of HTTP/1 that it was forwarded with.
   HeadView asked_head;
   std::string_view asked_text;
   http1::Head parsed_head;

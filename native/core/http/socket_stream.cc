@@ -6,20 +6,24 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "../dial.h"
+#include "../socket_calls.h"
 
 namespace weft::core::http {
 namespace {
 
 constexpr size_t kBytesPerTurn = 512 * 1024;
 constexpr size_t kPartsPerCall = 64;
+// To copy so much costs less than to have the kernel gather it.
+constexpr size_t kMostCopied = 2048;
 
 }  // namespace
 
-SocketStream::SocketStream(EventLoop& loop, std::span<char> buffer, Descriptor socket)
-    : ByteStream(loop), buffer_(buffer), socket_(std::move(socket)) {}
+SocketStream::SocketStream(EventLoop& loop, std::span<char> buffer, Descriptor socket, Holders holders)
+    : ByteStream(loop), buffer_(buffer), socket_(std::move(socket)), holders_(holders) {}
 
 bool SocketStream::Watch(bool watched) {
   uint32_t events = Dial::kEvents;
@@ -59,7 +63,7 @@ void SocketStream::Run() {
 void SocketStream::Read() {
   for (size_t turn = 0; readable_ && !paused_ && unread_.empty();) {
     if (turn >= kBytesPerTurn) return loop_.Defer(*this);
-    const ssize_t got = recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+    const ssize_t got = ReceiveFrom(socket_.get(), buffer_.data(), buffer_.size());
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return Fail(errno);
@@ -94,13 +98,7 @@ void SocketStream::Write(std::span<const std::string_view> parts) {
   if (closed_ || write_error_ != 0) return;
   size_t sent = 0;
   if (kept_.empty()) {
-    iovec pieces[kPartsPerCall];
-    const size_t count = std::min(parts.size(), kPartsPerCall);
-    for (size_t i = 0; i < count; i++) pieces[i] = {const_cast<char*>(parts[i].data()), parts[i].size()};
-    msghdr message{};
-    message.msg_iov = pieces;
-    message.msg_iovlen = count;
-    const ssize_t put = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    const ssize_t put = Send(parts);
     if (put < 0 && errno != EAGAIN && errno != EINTR) return WriteFailed(errno);
     sent = put > 0 ? static_cast<size_t>(put) : 0;
     sent_ += sent;
@@ -113,6 +111,24 @@ void SocketStream::Write(std::span<const std::string_view> parts) {
   if (kept_.empty() || watches_room_) return;
   watches_room_ = true;
   if (watched_) loop_.Modify(socket_.get(), Dial::kEvents | EPOLLOUT, *this);
+}
+
+ssize_t SocketStream::Send(std::span<const std::string_view> parts) {
+  if (parts.size() == 1) return SendTo(socket_.get(), parts[0].data(), parts[0].size(), MSG_NOSIGNAL);
+  char copied[kMostCopied];
+  iovec pieces[kPartsPerCall];
+  const size_t count = std::min(parts.size(), kPartsPerCall);
+  size_t size = 0;
+  for (size_t i = 0; i < count; i++) {
+    pieces[i] = {const_cast<char*>(parts[i].data()), parts[i].size()};
+    if (size + parts[i].size() <= kMostCopied) memcpy(copied + size, parts[i].data(), parts[i].size());
+    size += parts[i].size();
+  }
+  if (size <= kMostCopied) return SendTo(socket_.get(), copied, size, MSG_NOSIGNAL);
+  msghdr message{};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  return sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
 }
 
 void SocketStream::Flush() {
@@ -146,8 +162,8 @@ void SocketStream::Close(bool reset) {
   if (std::exchange(closed_, true)) return;
   Task::Unlink();
   if (reset) ResetOnClose(socket_.get());
-  // The broker may not have closed its duplicate of a supplied socket yet.
-  if (watched_) loop_.Remove(socket_.get());
+  // A socket that nobody else has leaves the loop when it is closed.
+  if (watched_ && holders_ == Holders::kOthersToo) loop_.Remove(socket_.get());
   socket_.Reset();
   kept_.Clear();
 }

@@ -27,7 +27,9 @@ void UpstreamLink::Connect(const weft::core::Endpoint& client, uint32_t timeout_
 }
 
 void UpstreamLink::Dialed(Descriptor socket, bool watched) {
-  auto stream = std::make_unique<SocketStream>(shared_.loop, shared_.buffer(), std::move(socket));
+  // The broker may not have closed its duplicate yet.
+  auto stream = std::make_unique<SocketStream>(shared_.loop, shared_.buffer(), std::move(socket),
+                                               SocketStream::Holders::kOthersToo);
   SocketStream& watching = *stream;
   stream_ = std::move(stream);
   stream_->set_events(*this);

@@ -20,6 +20,7 @@ bool AreValid(std::span<const NewField> fields, bool trailers) {
 }  // namespace
 
 bool AreValid(const FieldEdits& edits, bool trailers) {
+  if (edits.valid && !trailers) return true;
   for (const std::string_view name : edits.remove) {
     if (IsFramed(IdOf(name))) return false;
   }
@@ -37,6 +38,7 @@ bool IsNamed(const Head& head, std::string_view name) {
 }
 
 bool IsEdited(const FieldEdits& edits, std::string_view name) {
+  if ((edits.sizes & SizeBit(name)) == 0) return false;
   for (const std::string_view removed : edits.remove) {
     if (EqualsIgnoringCase(removed, name)) return true;
   }

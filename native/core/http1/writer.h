@@ -21,7 +21,14 @@ struct FieldEdits {
   std::span<const std::string_view> remove = {};
   std::span<const NewField> set = {};  // written at the end, in place of all fields of the name
   std::span<const NewField> add = {};  // beside those of the name
+
+  // Of edits that are used for many messages: what need not be found out for each of them.
+  bool valid = false;             // AreValid() has said so
+  uint64_t sizes = ~UINT64_C(0);  // of the names in `remove` and `set`: no name of another size is among them
 };
+
+// A bit of FieldEdits::sizes.
+inline uint64_t SizeBit(std::string_view name) { return UINT64_C(1) << (name.size() < 63 ? name.size() : 63); }
 
 struct RequestEdits {
   FieldEdits fields = {};

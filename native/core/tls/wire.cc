@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "../socket_calls.h"
+
 namespace weft::core::tls {
 namespace {
 
@@ -80,7 +82,7 @@ bool Wire::Refill() {
   if (ended_ || error_ != 0 || (empty_ && !read_to_end_)) return false;
   ssize_t received;
   do {
-    received = recv(fd_, buffers_.received.get(), receive_limit_, 0);
+    received = ReceiveFrom(fd_, buffers_.received.get(), receive_limit_);
   } while (received < 0 && errno == EINTR);
   if (received < 0 && errno != EAGAIN && errno != EWOULDBLOCK) error_ = errno;
   if (received == 0) ended_ = true;
@@ -93,7 +95,7 @@ bool Wire::Refill() {
 bool Wire::SendAll(std::span<const std::byte> bytes, size_t& sent) {
   sent = 0;
   while (sent < bytes.size()) {
-    const ssize_t result = send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    const ssize_t result = SendTo(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
     if (result >= 0) {
       sent += static_cast<size_t>(result);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

@@ -68,6 +68,7 @@ Stream* Session::Find(uint32_t id) {
 }
 
 void Session::Remove(Stream& stream) {
+  if (receiving_ == &stream) receiving_ = nullptr;
   windows_ -= stream.window_;
   streams_.erase(stream.id_);
 }
@@ -155,9 +156,9 @@ ErrorCode Session::Receive(std::span<const std::byte> bytes, int64_t now_us) {
     if (in_payload_ && header_.type == FrameType::kData) {
       const size_t part = std::min<size_t>(payload_left_, bytes.size());
       // A stream that was reset here may still get what was under way.
-      if (Stream* stream = Find(header_.stream)) {
-        stream->held_ += static_cast<uint32_t>(part);
-        events_.OnData(*stream, bytes.first(part));
+      if (receiving_ != nullptr) {
+        receiving_->held_ += static_cast<uint32_t>(part);
+        events_.OnData(*receiving_, bytes.first(part));
       }
       payload_left_ -= static_cast<uint32_t>(part);
       in_payload_ = payload_left_ > 0;
@@ -209,10 +210,11 @@ ErrorCode Session::Begin(const Header& header) {
     case FrameType::kData: {
       if (header.length == 0 || header.length > kMaxPayload) return ErrorCode::kFrameSize;
       if (header.stream == 0 || header.stream > last_stream_) return ErrorCode::kProtocol;
-      if (Stream* stream = Find(header.stream)) {
-        if (stream->peer_finished_) return ErrorCode::kProtocol;
-        if (header.length > stream->receive_window_) return ErrorCode::kFlowControl;
-        stream->receive_window_ -= header.length;
+      receiving_ = Find(header.stream);
+      if (receiving_ != nullptr) {
+        if (receiving_->peer_finished_) return ErrorCode::kProtocol;
+        if (header.length > receiving_->receive_window_) return ErrorCode::kFlowControl;
+        receiving_->receive_window_ -= header.length;
       }
       payload_left_ = header.length;
       in_payload_ = true;

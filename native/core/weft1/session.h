@@ -113,6 +113,7 @@ class Session {
   template <typename Visit>
   void EndAll(Visit visit) {
     ended_ = true;
+    receiving_ = nullptr;
     while (!streams_.empty()) {
       const auto shown = streams_.extract(streams_.begin());
       visit(*shown.mapped());
@@ -149,6 +150,7 @@ class Session {
   uint32_t partial_bytes_ = 0;
   Header header_{};
   uint32_t payload_left_ = 0;
+  Stream* receiving_ = nullptr;  // the payload; null: it is gone
   bool in_payload_ = false;
   bool greeted_ = false;
   bool going_away_ = false;

@@ -23,7 +23,7 @@ export interface HttpMetricsDependencies {
   readonly writer: SeriesWriter;
   readonly engine: Pick<Engine, 'nameOf'>;
   readonly pods: Pick<WorkerPods, 'get'>;
-  readonly destinations: Pick<Destinations, 'at'>;
+  readonly destinations: Pick<Destinations, 'find'>;
 }
 
 interface OutboundRoute {
@@ -89,7 +89,7 @@ export class HttpRequestMetrics implements HttpMetrics {
     const { pod, direction, counted: known } = context;
     const isOutbound = direction === 'outbound';
     const authority = isOutbound ? ofRequest : 0;
-    const destination = isOutbound ? destinations.at(context.key) : undefined;
+    const destination = isOutbound ? destinations.find(context.destination) : undefined;
     const server = upstream?.protection === 'sameNode' ? pods.get(upstream.endpoint.localPod) : undefined;
     const isSame =
       known !== undefined &&
@@ -130,7 +130,7 @@ export class HttpRequestMetrics implements HttpMetrics {
     const requests = this.#of(pod);
     const byAuthority =
       upstream === undefined
-        ? findOrAdd(requests.direct, context.key, newByAuthority)
+        ? findOrAdd(requests.direct, context.destination.key, newByAuthority)
         : findOrAdd(requests.outbound, upstream, newByAuthority);
     const known = byAuthority.get(authority);
     if (known !== undefined) return known;
@@ -152,7 +152,7 @@ export class HttpRequestMetrics implements HttpMetrics {
       protection,
       identity: isProven ? engine.nameOf(identity) : '',
       names: upstream?.endpoint.names,
-      service: serviceOf(destinations.at(context.key)),
+      service: serviceOf(destinations.find(context.destination)),
     });
     return new RequestSeries(writer, 'outbound', labels);
   }
@@ -171,11 +171,12 @@ export class HttpRequestMetrics implements HttpMetrics {
   }
 
   #route(context: RequestContext): RouteSeries {
-    const { pod, port, key } = context;
+    const { pod, port } = context;
     if (context.direction === 'inbound') return this.#inboundRoute(pod, port);
     const { writer, destinations } = this.#with;
     const requests = this.#of(pod);
-    const destination = destinations.at(key);
+    const { key } = context.destination;
+    const destination = destinations.find(context.destination);
     const known = requests.outboundRoutes.get(key);
     if (known?.destination === destination && known !== undefined) return known.series;
     const series = new RouteSeries(writer, 'outbound', outboundRouteLabels(pod, destination, port));

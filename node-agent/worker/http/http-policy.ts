@@ -30,6 +30,7 @@ export interface HttpPolicyDependencies {
     'outboundConnectTimeoutMs' | 'peerConnectTimeoutMs' | 'inboundConnectTimeoutMs' | 'idleTimeoutMs'
   >;
   readonly engine: Engine;
+  /** Of requests that have failed, or were held. */
   readonly record: RequestRecord;
   readonly ways: Ways;
   readonly metrics: HttpMetrics;
@@ -45,7 +46,7 @@ interface WaitingRequest extends RequestFacts {
   readonly version: number;
 }
 
-/** Decides on every request: reads it from the record, writes the decision there. What main has not told yet is waited for. */
+/** Decides on every request: reads it from its record, writes the decision there. What main has not told yet is waited for. */
 export class HttpPolicy {
   readonly #with: HttpPolicyDependencies;
   readonly #contexts = new RequestContexts();
@@ -58,12 +59,15 @@ export class HttpPolicy {
   /** Of the request that is decided on at the moment. */
   readonly #plan: RequestPlan;
   #request: ShownRequest | undefined;
+  /** Where its decision is written. */
+  #record: RequestRecord;
   /** Where the request that was decided on last goes. */
   #chosen: Upstream | undefined;
 
   constructor(dependencies: HttpPolicyDependencies) {
     this.#with = dependencies;
     const { engine, options, policies } = dependencies;
+    this.#record = dependencies.record;
     this.#headers = new MeshHeaders(engine);
     this.#failures = new FailureResponses(engine);
     this.#policies = policies ?? requestPolicies;
@@ -82,9 +86,10 @@ export class HttpPolicy {
     if (named !== undefined) this.#headers.release(named);
   }
 
-  /** On the request in the record. */
-  decide(): void {
-    const { record, metrics } = this.#with;
+  /** @param index of the request among those that the engine shows at the moment */
+  decide(record: RequestRecord, index: number): void {
+    const { metrics } = this.#with;
+    this.#record = record;
     const context = this.#contexts.get(record.httpContext);
     if (context === undefined) {
       record.reset();
@@ -94,7 +99,7 @@ export class HttpPolicy {
     const plan = this.#plan;
     plan.deadlines = this.#deadlines;
     plan.upstreamProtocol = undefined;
-    const request = this.#show(context);
+    const request = this.#show(record, index, context);
     for (const policy of this.#policies) {
       const answer = policy(request, plan);
       if (answer === undefined) continue;
@@ -108,15 +113,16 @@ export class HttpPolicy {
   /** The request in the record has no response. */
   failed(): void {
     const { record } = this.#with;
+    this.#record = record;
     const context = this.#contexts.get(record.httpContext);
     this.#waiting.forget(record.exchange);
     if (context === undefined) record.reset();
     else this.#fail(context, failureOf(record.ending, record.detail), this.#upstreams.get(record.upstreamContext));
   }
 
-  /** The exchange in the record has ended. */
-  ended(): void {
-    const { record, metrics } = this.#with;
+  /** The exchange in this record has ended. */
+  ended(record: RequestRecord): void {
+    const { metrics } = this.#with;
     this.#waiting.forget(record.exchange);
     const upstream = this.#upstreams.get(record.upstreamContext);
     const context = this.#contexts.get(record.httpContext);
@@ -128,6 +134,7 @@ export class HttpPolicy {
   /** Requests that wait for this can be decided on. */
   settled(key: Key): void {
     const { engine } = this.#with;
+    this.#record = this.#with.record;
     for (const request of this.#waiting.take(key)) {
       const missing = this.#forward(request.context, request.plan, request);
       if (missing !== undefined) {
@@ -144,14 +151,14 @@ export class HttpPolicy {
     for (const number of this.#upstreams.numbersOf(path)) this.#with.engine.revokeRequests(number);
   }
 
-  #show(context: RequestContext): ShownRequest {
-    this.#request ??= new ShownRequest(this.#with.record, this.#with.engine, context);
-    this.#request.context = context;
+  #show(record: RequestRecord, index: number, context: RequestContext): ShownRequest {
+    this.#request ??= new ShownRequest(record, this.#with.engine, context);
+    this.#request.show(record, index, context);
     return this.#request;
   }
 
   #hold(context: RequestContext, plan: RequestPlan, missing: Missing): void {
-    const { record } = this.#with;
+    const record = this.#record;
     const { exchange: id, authority, isGrpc, version } = record;
     const place = this.#waiting.add({ id, context, plan: { ...plan }, authority, isGrpc, version }, missing.key);
     if (place === undefined) {
@@ -166,7 +173,8 @@ export class HttpPolicy {
   #forward(context: RequestContext, plan: RequestPlan, facts: WaitingRequest | RequestRecord): Missing | undefined {
     this.#chosen = undefined;
     const missing = this.#findWay(context, plan);
-    const { record, metrics } = this.#with;
+    const record = this.#record;
+    const { metrics } = this.#with;
     if (missing === undefined && record.isForwarded) {
       const protocol = plan.upstreamProtocol ?? this.#protocolTo(context, facts);
       if (protocol !== undefined) record.speak(protocol);
@@ -177,24 +185,25 @@ export class HttpPolicy {
 
   /** Who is declared to speak HTTP/1 hears nothing else, save gRPC, which cannot be said in it. Undefined: as the client speaks. */
   #protocolTo(
-    { direction, key }: RequestContext,
+    { direction, destination: place }: RequestContext,
     { version, isGrpc }: WaitingRequest | RequestRecord,
   ): 'http1' | undefined {
     if (direction === 'inbound' || version !== versions.http2 || isGrpc) return undefined;
-    const destination = this.#with.ways.destinations.at(key);
+    const destination = this.#with.ways.destinations.find(place);
     const isDeclared = destination !== undefined && destination.kind !== 'unknown' && destination.protocol === 'http1';
     return isDeclared ? 'http1' : undefined;
   }
 
   #findWay(context: RequestContext, plan: RequestPlan): Missing | undefined {
-    const { record, options, ways } = this.#with;
+    const record = this.#record;
+    const { options, ways } = this.#with;
     const { address, port } = context;
     if (context.direction === 'inbound') {
       record.forward(actions.relayToApp, address, port, this.#editsToApp(context));
       record.limit(options.inboundConnectTimeoutMs, plan.deadlines);
       return undefined;
     }
-    const decision = decideOutbound(ways.destinations.at(context.key), context.clientAddress);
+    const decision = decideOutbound(ways.destinations.find(context.destination), context.clientAddress);
     switch (decision) {
       case 'wait':
         return ways.missing(address, port);
@@ -210,7 +219,8 @@ export class HttpPolicy {
   }
 
   #send(endpoint: Endpoint, context: RequestContext, plan: RequestPlan): Missing | undefined {
-    const { record, options, ways } = this.#with;
+    const record = this.#record;
+    const { options, ways } = this.#with;
     const { pod } = context;
     const way = ways.find(endpoint, pod);
     switch (way.kind) {
@@ -240,8 +250,8 @@ export class HttpPolicy {
 
   #choose(upstream: Upstream, connectTimeoutMs: number, { deadlines }: RequestPlan): void {
     this.#chosen = upstream;
-    this.#with.record.limit(connectTimeoutMs, deadlines);
-    this.#with.record.tag(this.#upstreams.opened(upstream));
+    this.#record.limit(connectTimeoutMs, deadlines);
+    this.#record.tag(this.#upstreams.opened(upstream));
   }
 
   #editsToApp(context: RequestContext): ExchangeEdits {
@@ -253,7 +263,7 @@ export class HttpPolicy {
     // Who is none of the mesh is not told what goes on in it.
     const isTold = context.direction === 'outbound' || context.peer !== 0;
     const where = isTold ? placeOf(context, upstream) : undefined;
-    this.#with.record.respond(this.#failures.get(failure, where).number);
+    this.#record.respond(this.#failures.get(failure, where).number);
   }
 }
 

@@ -1,6 +1,5 @@
 import type { Address } from '../../../mesh/address.ts';
-import type { Key } from '../destinations.ts';
-import { keyOf } from '../destinations.ts';
+import { Lookup, keyOf } from '../destinations.ts';
 import type { Connection } from '../decide.ts';
 import type { Direction } from '../messages.ts';
 import type { WorkerPod } from '../pods.ts';
@@ -27,8 +26,8 @@ export class RequestContext {
   readonly port: number;
   readonly clientAddress: Address;
   readonly clientPort: number;
-  /** Outbound: of the destination. */
-  readonly key: Key;
+  /** Outbound: of where it goes. */
+  readonly destination: Lookup;
   /** Tell an app who the client is; once a request has needed them. */
   named: NamedEdits | undefined;
   /** Where its last request was counted. */
@@ -44,7 +43,7 @@ export class RequestContext {
     this.port = connection.localPort;
     this.clientAddress = connection.remoteAddress.slice();
     this.clientPort = connection.remotePort;
-    this.key = keyOf(this.address, this.port);
+    this.destination = new Lookup(keyOf(this.address, this.port));
   }
 
   /** Number of the client's identity; 0: none, or not known yet. */

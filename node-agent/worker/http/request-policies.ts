@@ -26,8 +26,9 @@ type RequestText = Pick<Engine, 'requestMethod' | 'requestPath' | 'requestAuthor
 /** The request that a policy is asked about. */
 export class ShownRequest {
   context: RequestContext;
-  readonly #record: RequestRecord;
   readonly #engine: RequestText;
+  #record: RequestRecord;
+  #index = 0;
 
   constructor(record: RequestRecord, engine: RequestText, context: RequestContext) {
     this.#record = record;
@@ -35,23 +36,30 @@ export class ShownRequest {
     this.context = context;
   }
 
+  /** The next request. @param index among those that the engine shows */
+  show(record: RequestRecord, index: number, context: RequestContext): void {
+    this.#record = record;
+    this.#index = index;
+    this.context = context;
+  }
+
   get method(): string {
     const { method } = this.#record;
-    return method === '' ? this.#engine.requestMethod() : (method satisfies Method);
+    return method === '' ? this.#engine.requestMethod(this.#index) : (method satisfies Method);
   }
   /** With its query. */
   get path(): string {
-    return this.#engine.requestPath();
+    return this.#engine.requestPath(this.#index);
   }
   /** In lower case. */
   get authority(): string {
-    return this.#engine.requestAuthority();
+    return this.#engine.requestAuthority(this.#index);
   }
   get isGrpc(): boolean {
     return this.#record.isGrpc;
   }
   /** Fields of one name are joined by ", "; undefined: it has none. */
   header(name: string): string | undefined {
-    return this.#engine.requestHeader(name);
+    return this.#engine.requestHeader(this.#index, name);
   }
 }

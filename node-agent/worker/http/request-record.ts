@@ -1,9 +1,10 @@
 import type { Address } from '../../../mesh/address.ts';
+import { copyAddress } from '../../../mesh/address.ts';
 import type { RequestEnding } from '../../../native/engine.d.ts';
 import type { LocalEndpoint, TunnelEndpoint } from '../connection-record.ts';
 import { actions } from '../connection-record.ts';
 
-const recordBytes = 200;
+export const requestRecordBytes = 200;
 
 export const requestActions = { reset: 0, forward: 1, respond: 2, hold: 3 } as const;
 
@@ -79,14 +80,22 @@ const words = {
 } as const;
 
 /**
- * The one request that the engine shows at the moment: a view over the buffer that native/engine.d.ts lays out. Values must be read
+ * A request that the engine shows at the moment: a view over a buffer that native/engine.d.ts lays out. Values must be read
  * before the callback returns; the engine clears a decision before it asks for the next.
  */
 export class RequestRecord {
-  readonly buffer = new ArrayBuffer(recordBytes);
-  readonly destinationAddress = new Uint8Array(this.buffer, 64, 16);
-  readonly #words = new Uint32Array(this.buffer);
-  readonly #floats = new Float64Array(this.buffer);
+  readonly buffer: ArrayBuffer;
+  readonly destinationAddress: Uint8Array;
+  readonly #words: Uint32Array;
+  readonly #floats: Float64Array;
+
+  /** @param at where it begins in the buffer */
+  constructor(buffer = new ArrayBuffer(requestRecordBytes), at = 0) {
+    this.buffer = buffer;
+    this.destinationAddress = new Uint8Array(buffer, at + 64, 16);
+    this.#words = new Uint32Array(buffer, at, requestRecordBytes / 4);
+    this.#floats = new Float64Array(buffer, at, requestRecordBytes / 8);
+  }
 
   get exchange(): number {
     return this.#words[0] ?? 0;
@@ -234,7 +243,7 @@ export class RequestRecord {
     this.#words[words.action] = requestActions.forward;
     this.#words[words.via] = via;
     this.#words[words.destinationPort] = port;
-    this.destinationAddress.set(address);
+    copyAddress(address, this.destinationAddress);
     this.#words[words.upstreamProtocol] = 0;
     this.#words[words.requestEdits] = requestEdits;
     this.#words[words.responseEdits] = responseEdits;

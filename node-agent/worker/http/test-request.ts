@@ -108,7 +108,7 @@ export class TestHttpConnection {
   request(request: Partial<TestRequest> = {}): TestRequestDecision {
     const { engine, requestRecord } = this.#node;
     writeRequest(requestRecord.buffer, { context: this.context, ...request });
-    engine.options.onRequest();
+    engine.options.onRequests(1);
     return this.#decided(request.exchange ?? 1);
   }
 
@@ -121,7 +121,7 @@ export class TestHttpConnection {
 
   end(ending: TestEnding, request: Partial<TestRequest> = {}): void {
     this.#show(request, ending);
-    this.#node.engine.options.onResponse();
+    this.#node.engine.options.onResponses(1);
     this.#upstreams.delete(request.exchange ?? 1);
   }
 
