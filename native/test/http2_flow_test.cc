@@ -10,9 +10,12 @@ TEST("http2: a thousand streams at once") {
   CHECK(client.session.Open(Request("GET", "/first")) != nullptr);
   client.Step();
   ServerPeer app(http.App());
+  // Its settings come before its answer: until then the engine believes that it takes fewer.
+  app.events.on_end = [&](Stream& stream) { app.session.Respond(stream, Response(204)); };
+  RunUntil([&] { return client.session.open_streams() == 0; }, client, app);
   std::vector<Stream*> held;
   app.events.on_end = [&](Stream& stream) { held.push_back(&stream); };
-  size_t opened = 1;
+  size_t opened = 0;
   RunUntil(
       [&] {
         while (opened < 1000 && client.session.can_open()) {
@@ -23,7 +26,7 @@ TEST("http2: a thousand streams at once") {
       client, app);
   for (Stream* stream : held) app.session.Respond(*stream, Response(204));
   RunUntil([&] { return client.session.open_streams() == 0; }, client, app);
-  for (size_t i = 0; i < 1000; i++) CheckEnded(http, i, Ending::kComplete, 204);
+  for (size_t i = 0; i <= 1000; i++) CheckEnded(http, i, Ending::kComplete, 204);
 }
 
 TEST("http2: a slow reader holds up its own stream only, and what is held of it is bounded") {
