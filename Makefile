@@ -23,7 +23,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-build: programs addon-changed build/test/foreign.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/httpload build/layouts
+build: programs addon-changed build/test/foreign.bpf.o build/bpf-changed/redirect.bpf.o build/tcpload build/httpload build/grpc-unary build/layouts
 
 # What is installed, without what only tests need.
 programs: setup build/nghttp2/libnghttp2.a build/bpf/redirect.bpf.o addon
@@ -56,6 +56,9 @@ build/test/foreign.bpf.o: test/tools/foreign.bpf.c | setup
 
 build/tcpload build/httpload: build/%: test/tools/%.c | setup
 	gcc -O2 -Wall -Wextra -Werror -o $@ $<
+
+build/grpc-unary: test/tools/grpc-unary.c build/nghttp2/libnghttp2.a
+	gcc -O2 -Wall -Wextra -Werror -Ibuild/nghttp2/include -DNGHTTP2_STATICLIB -o $@ $^
 
 # Tells tests what the compiler makes of structures that others read or write, too.
 build/layouts: test/bpf/layouts.cc native/core/http1/error.cc bpf/weft.h native/broker/protocol.h native/core/connection_record.h \
@@ -97,7 +100,7 @@ test-native: build
 	@$(MAKE) --no-print-directory -j $(JOBS) -C native/test test
 	@$(MAKE) --no-print-directory -C native/broker test
 	@$(MAKE) --no-print-directory -j $(JOBS) -C native/fuzz all
-	@$(MAKE) --no-print-directory -C native/fuzz test
+	@$(MAKE) --no-print-directory -j $(JOBS) -C native/fuzz test
 	@$(MAKE) --no-print-directory -C cni-plugin test
 	@$(MAKE) --no-print-directory -C test/bpf test
 

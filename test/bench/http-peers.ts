@@ -26,6 +26,9 @@ const kinds: Readonly<Record<string, Kind>> = {
   nginx: { command: (file) => ['nginx', '-c', file], write: nginx },
 };
 
+/** With their first ports: pairs and hops of all kinds may be there at a time. */
+const ports = { http1: 20_000, hops: 21_000, http2: 22_000, grpc: 23_000 };
+
 /** HAProxy and nginx as a pair of HTTP proxies with mutual TLS and kept connections between them. */
 export function startHttpPairs(
   certificates: Certificates,
@@ -33,17 +36,26 @@ export function startHttpPairs(
   server: LabPod,
   appPort: number,
 ): PeerPair[] {
-  return startPairs(Object.keys(kinds), 20_000, certificates, client, server, appPort, false);
+  return startPairs(Object.keys(kinds), ports.http1, certificates, client, server, appPort, false);
 }
 
-/** HAProxy alone: nginx speaks HTTP/2 to no server. */
+/** HAProxy alone: of HTTP/2 nginx passes on gRPC only. */
 export function startHttp2Pairs(
   certificates: Certificates,
   client: LabPod,
   server: LabPod,
   appPort: number,
 ): PeerPair[] {
-  return startPairs(['haproxy'], 22_000, certificates, client, server, appPort, true);
+  return startPairs(['haproxy'], ports.http2, certificates, client, server, appPort, true);
+}
+
+export function startGrpcPairs(
+  certificates: Certificates,
+  client: LabPod,
+  server: LabPod,
+  appPort: number,
+): PeerPair[] {
+  return startPairs(Object.keys(kinds), ports.grpc, certificates, client, server, appPort, true);
 }
 
 function startPairs(
@@ -68,7 +80,7 @@ function startPairs(
 /** Each as one proxy in the client's pod, without TLS. */
 export function startHttpHops(certificates: Certificates, client: LabPod, server: LabPod, appPort: number): PeerPair[] {
   return Object.keys(kinds).map((kind, index) => {
-    const outer = 21_000 + index;
+    const outer = ports.hops + index;
     const hop = {
       listen: `127.0.0.1:${outer}`,
       target: `${server.ipv4}:${appPort}`,
@@ -82,7 +94,7 @@ export function startHttpHops(certificates: Certificates, client: LabPod, server
 function start(pod: LabPod, kind: string, hop: Hop, certificates: Certificates): number {
   const { command, write } = kinds[kind] ?? {};
   if (command === undefined || write === undefined) throw new Error(`no such proxy: ${kind}`);
-  const file = join(certificates.folder, `http${hop.isHttp2 ? '2' : ''}-${kind}-${hop.tls}.conf`);
+  const file = join(certificates.folder, `http-${kind}-${hop.listen.replace(':', '-')}.conf`);
   writeFileSync(file, write(hop, certificates));
   const { pid } = pod.spawn(command(file));
   if (pid === undefined) throw new Error(`${kind} cannot be started`);
@@ -111,25 +123,30 @@ listen l
 `;
 }
 
-function nginx({ listen, target, tls }: Hop, { folder, serverName }: Certificates): string {
+function nginx({ listen, target, tls, isHttp2 }: Hop, { folder, serverName }: Certificates): string {
+  const passer = isHttp2 ? 'grpc' : 'proxy';
+  const scheme = isHttp2 ? 'grpc' : 'http';
   const accepts = `ssl_protocols TLSv1.3;
     ssl_conf_command Ciphersuites ${cipher};
     ssl_certificate ${folder}/server.crt;
     ssl_certificate_key ${folder}/server.key;
     ssl_client_certificate ${folder}/ca.crt;
     ssl_verify_client on;`;
-  const connects = `proxy_ssl_protocols TLSv1.3;
-      proxy_ssl_conf_command Ciphersuites ${cipher};
-      proxy_ssl_certificate ${folder}/client.crt;
-      proxy_ssl_certificate_key ${folder}/client.key;
-      proxy_ssl_trusted_certificate ${folder}/ca.crt;
-      proxy_ssl_verify on;
-      proxy_ssl_server_name on;
-      proxy_ssl_name ${serverName};`;
+  const connects = `${passer}_ssl_protocols TLSv1.3;
+      ${passer}_ssl_conf_command Ciphersuites ${cipher};
+      ${passer}_ssl_certificate ${folder}/client.crt;
+      ${passer}_ssl_certificate_key ${folder}/client.key;
+      ${passer}_ssl_trusted_certificate ${folder}/ca.crt;
+      ${passer}_ssl_verify on;
+      ${passer}_ssl_server_name on;
+      ${passer}_ssl_name ${serverName};`;
+  const keepsConnections = `proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;`;
   return `user root;
 daemon off;
 master_process off;
-pid ${folder}/nginx-http-${tls}.pid;
+pid ${folder}/nginx-${listen.replace(':', '-')}.pid;
 error_log stderr emerg;
 worker_rlimit_nofile 20000;
 events { worker_connections 16000; }
@@ -138,13 +155,11 @@ http {
   keepalive_requests 1000000;
   upstream app { server ${target}; keepalive 256; keepalive_requests 1000000; }
   server {
-    listen ${listen}${tls === 'accepts' ? ' ssl' : ''};
+    listen ${listen}${tls === 'accepts' ? ' ssl' : ''}${isHttp2 ? ' http2' : ''};
     ${tls === 'accepts' ? accepts : ''}
     location / {
-      proxy_pass ${tls === 'connects' ? 'https' : 'http'}://app;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $http_host;
+      ${passer}_pass ${scheme}${tls === 'connects' ? 's' : ''}://app;
+      ${isHttp2 ? '' : keepsConnections}
       ${tls === 'connects' ? connects : ''}
     }
   }

@@ -7,7 +7,7 @@ import { LabController } from '../lab/controller.ts';
 import { Lab } from '../lab/lab.ts';
 import { labFolder } from '../lab/layout.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { startHttp2Pairs, startHttpHops, startHttpPairs } from './http-peers.ts';
+import { startGrpcPairs, startHttp2Pairs, startHttpHops, startHttpPairs } from './http-peers.ts';
 import { makePortsPlenty, median } from './loads.ts';
 import { cpuSeconds, processesOf } from './processes.ts';
 import { Report } from './report.ts';
@@ -20,8 +20,12 @@ import { makeCertificates } from './tls-peers.ts';
  */
 
 const httpload = new URL('../../build/httpload', import.meta.url).pathname;
+const grpcUnary = new URL('../../build/grpc-unary', import.meta.url).pathname;
 const appPort = 8080;
 const http2Port = 8081;
+const grpcPort = 8082;
+/** Of each answer; of gRPC the message's. */
+const bodyBytes = 100;
 /** Rounds are interleaved, as the machine's speed drifts; the median counts. Before them each way carries requests that do not. */
 const settings = { rounds: 5, seconds: 2, warmUpSeconds: 2 };
 /** Of what the pair of HAProxy carries at most: the rate at which latencies are compared. */
@@ -34,8 +38,8 @@ interface Way {
   readonly address: string;
   readonly port: number;
   readonly pids: () => readonly number[];
-  /** It speaks HTTP/2, and no HTTP/1. */
-  readonly isHttp2?: boolean;
+  /** HTTP/1.1 where it is absent. */
+  readonly speaks?: 'http2' | 'grpc';
 }
 
 interface Case {
@@ -112,14 +116,20 @@ try {
     { ...weft, address: meshed.server.ipv4, port: http2Port, pids: pidsOf(near, far) },
     ...startHttp2Pairs(certificates, plain.client, plain.server, http2Port).map(asWayTo(http2Port)),
     { ...none, address: plain.server.ipv4, port: http2Port },
-  ].map((way) => ({ ...way, isHttp2: true }));
+  ].map((way) => ({ ...way, speaks: 'http2' }));
+  const grpc: Way[] = [
+    { ...weft, address: meshed.server.ipv4, port: grpcPort, pids: pidsOf(near, far) },
+    ...startGrpcPairs(certificates, plain.client, plain.server, grpcPort).map(asWayTo(grpcPort)),
+    { ...none, address: plain.server.ipv4, port: grpcPort },
+  ].map((way) => ({ ...way, speaks: 'grpc' }));
   const cases: Case[] = [
     { name: 'h1-keepalive', ways: between, load: wrk(64) },
     { name: 'h1-single', ways: between, load: wrk(1) },
     { name: 'h1-connection-per-request', ways: between, load: wrk(32, 'Connection: close') },
     { name: 'h1-same-node', ways: within, load: wrk(64) },
-    { name: 'h2-streams', ways: http2, load: h2load(8, 16) },
+    { name: 'h2', ways: http2, load: h2load(8, 16) },
     { name: 'h2-single', ways: http2, load: h2load(1, 1) },
+    { name: 'grpc-unary', ways: grpc, load: h2load(8, 16, ...grpcRequest('h2load')) },
   ];
   const wanted = process.env['CASES']?.split(',');
   const isWanted = ({ name }: { readonly name: string }): boolean => wanted?.includes(name) ?? true;
@@ -187,10 +197,23 @@ async function measureLatency(name: string, ways: readonly Way[], connections: n
   for (const { percentile, values } of measured) addMedians(name, percentile, values);
 }
 
-async function answers({ client, address, port, isHttp2 = false }: Way): Promise<boolean> {
-  const options = ['-s', '-m', '2', '-o', '/dev/null', '-w', '%{http_code}'];
-  if (isHttp2) options.push('--http2-prior-knowledge');
-  return (await client.run(['curl', ...options, url(address, port)])).stdout === '200';
+async function answers({ client, address, port, speaks }: Way): Promise<boolean> {
+  const options = ['-s', '-m', '2'];
+  if (speaks !== undefined) options.push('--http2-prior-knowledge');
+  const isGrpc = speaks === 'grpc';
+  options.push(...(isGrpc ? ['-i', ...grpcRequest('curl')] : ['-o', '/dev/null', '-w', '%{http_code}']));
+  const { stdout } = await client.run(['curl', ...options, url(address, port)]);
+  return isGrpc ? stdout.includes('grpc-status: 0') : stdout === '200';
+}
+
+/** What makes curl and h2load clients of gRPC: one message, as any of them sends it. */
+function grpcRequest(tool: 'curl' | 'h2load'): string[] {
+  const file = join(labFolder(lab.name), 'grpc-message');
+  const prefix = Buffer.alloc(5); // it is not compressed; its length
+  prefix.writeUInt32BE(bodyBytes, 1);
+  writeFileSync(file, Buffer.concat([prefix, Buffer.alloc(bodyBytes, 'x')]));
+  const data = tool === 'curl' ? ['--data-binary', `@${file}`] : ['-d', file];
+  return [...data, '-H', 'content-type: application/grpc', '-H', 'te: trailers'];
 }
 
 function wrk(connections: number, ...headers: readonly string[]): Case['load'] {
@@ -207,13 +230,16 @@ function wrk(connections: number, ...headers: readonly string[]): Case['load'] {
 }
 
 /** @param streams at a time on each connection */
-function h2load(connections: number, streams: number): Case['load'] {
+function h2load(connections: number, streams: number, ...more: readonly string[]): Case['load'] {
   return async ({ name, client, address, port }, seconds) => {
     const options = ['-t', '1', '-c', String(connections), '-m', String(streams), '-D', String(seconds)];
-    const { stdout, stderr } = await client.run(['h2load', ...options, url(address, port)]);
+    const { stdout, stderr } = await client.run(['h2load', ...options, ...more, url(address, port)]);
     const [, done, succeeded, failed] = /(\d+) done, (\d+) succeeded, (\d+) failed/.exec(stdout) ?? [];
     const perSecond = Number(/, ([\d.]+) req\/s/.exec(stdout)?.[1]);
-    if (!(Number(succeeded) > 0) || Number(failed) > 0) throw new Error(`${name}: ${stdout}${stderr}`);
+    // What fails in gRPC is a success of HTTP, with less to say.
+    const bodies = Number(/\((\d+)\) data/.exec(stdout)?.[1]);
+    const isGood = Number(succeeded) > 0 && Number(failed) === 0 && bodies >= Number(done) * bodyBytes;
+    if (!isGood) throw new Error(`${name}: ${stdout}${stderr}`);
     return { requests: Number(done), perSecond };
   };
 }
@@ -237,9 +263,10 @@ events { worker_connections 16000; }
 http {
   access_log off;
   keepalive_requests 1000000;
-  server { listen 0.0.0.0:${appPort}; listen 0.0.0.0:${http2Port} http2; location / { return 200 "${'x'.repeat(100)}"; } }
+  server { listen 0.0.0.0:${appPort}; listen 0.0.0.0:${http2Port} http2; location / { return 200 "${'x'.repeat(bodyBytes)}"; } }
 }
 `,
   );
   pod.spawn(['nginx', '-c', file]);
+  pod.spawn([grpcUnary, String(grpcPort)]);
 }
