@@ -56,16 +56,14 @@ TEST("waiting for a socket ends by the connect timeout") {
   options.decision.connect_timeout_ms = 200;
   Mesh mesh(options);
   mesh.broker->SetSupply(FakeBroker::Supply::kNothing);
-  const Descriptor client = Connected(mesh.endpoint());
-  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(mesh.endpoint()), ECONNRESET);
   CHECK(mesh.EndedAt(0).outcome.reason == CloseReason::kConnectTimeout);
 }
 
 TEST("an answer without sockets fails who waits") {
   Mesh mesh;
   mesh.broker->SetSupply(FakeBroker::Supply::kError);
-  const Descriptor client = Connected(mesh.endpoint());
-  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(mesh.endpoint()), ECONNRESET);
   CHECK(mesh.EndedAt(0).outcome.reason == CloseReason::kConnectFailed);
   CHECK_EQUAL(mesh.EndedAt(0).outcome.error, static_cast<uint32_t>(ENONET));
 }

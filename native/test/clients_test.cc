@@ -110,7 +110,7 @@ TEST("an announcement is taken back when the app refuses") {
     options.clients_map = map.get();
     Mesh mesh(options);
     mesh.app.Reset();
-    CHECK_EQUAL(ReadError(Connected(mesh.endpoint())), ECONNRESET);
+    CHECK_EQUAL(ConnectThenRead(mesh.endpoint()), ECONNRESET);
     CHECK_EQUAL(mesh.EndedAt(0).outcome.error, static_cast<uint32_t>(ECONNREFUSED));
     CHECK(IsEmpty(map));
   });

@@ -145,8 +145,7 @@ TEST("a refused connection is reset") {
   MeshOptions options;
   options.decision.action = core::Action::kRefuse;
   Mesh mesh(options);
-  const Descriptor client = Connected(mesh.endpoint());
-  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(mesh.endpoint()), ECONNRESET);
   CheckEnd(mesh, CloseReason::kRefused);
 }
 
@@ -154,16 +153,14 @@ TEST("an unknown action refuses") {
   MeshOptions options;
   options.decision.action = static_cast<core::Action>(99);
   Mesh mesh(options);
-  const Descriptor client = Connected(mesh.endpoint());
-  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(mesh.endpoint()), ECONNRESET);
   CheckEnd(mesh, CloseReason::kRefused);
 }
 
 TEST("a destination that refuses") {
   Mesh mesh;
   mesh.app.Reset();
-  const Descriptor client = Connected(mesh.endpoint());
-  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(mesh.endpoint()), ECONNRESET);
   CheckEnd(mesh, CloseReason::kConnectFailed, ECONNREFUSED);
 }
 
@@ -180,8 +177,7 @@ TEST("a destination that does not answer") {
   const FullListener full;
   Mesh mesh;
   mesh.Decide(DecisionFor(full.endpoint(), 300));
-  const Descriptor client = Connected(mesh.endpoint());
-  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(mesh.endpoint()), ECONNRESET);
   CheckEnd(mesh, CloseReason::kConnectTimeout, ETIMEDOUT);
   const double duration = mesh.EndedAt(0).outcome.duration_ms;
   CHECK(duration >= 300 && duration < 1500);

@@ -130,6 +130,12 @@ int ReadError(const Descriptor& socket) {
   }
 }
 
+int ConnectThenRead(const Endpoint& destination) {
+  const Descriptor socket = NewSocket(destination);
+  const int error = Connect(socket, destination);
+  return error == 0 ? ReadError(socket) : error;
+}
+
 std::string Pattern(size_t size, uint32_t seed) {
   std::string bytes(size, '\0');
   uint32_t state = seed * 2654435761u + 1;

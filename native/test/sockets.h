@@ -39,6 +39,9 @@ void Reset(Descriptor& socket);
 // Reads until it fails, and returns the errno; 0 for the end of the stream.
 int ReadError(const Descriptor& socket);
 
+// Of what may be reset before connect() has returned.
+int ConnectThenRead(const Endpoint& destination);
+
 // Bytes that repeat late enough to show loss, repetition and disorder.
 std::string Pattern(size_t size, uint32_t seed);
 

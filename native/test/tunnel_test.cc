@@ -143,8 +143,7 @@ TEST("tunnel: credentials that are forgotten are for nobody, open connections go
   const auto before = nodes.Pair();
   CheckPasses(before);
   nodes.client.WithEngine([&](core::Engine& engine) { engine.ForgetCredentials(nodes.client_number); });
-  const Descriptor refused = Connected(nodes.client.endpoint());
-  CHECK_EQUAL(ReadError(refused), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(nodes.client.endpoint()), ECONNRESET);
   const Ended ended = nodes.client.EndedAt(0);
   CHECK(ended.outcome.reason == CloseReason::kRefused);
   CHECK_EQUAL(ended.outcome.error, static_cast<uint32_t>(ENOKEY));
@@ -300,8 +299,7 @@ TEST("tunnel: the engine may be closed by the decision on a stream") {
   const auto pair = nodes.Pair();
   CheckPasses(pair);
   nodes.server.OnNextConnection([](core::Engine& engine) { engine.Close(); });
-  const Descriptor client = Connected(nodes.client.endpoint());
-  CHECK_EQUAL(ReadError(client), ECONNRESET);
+  CHECK_EQUAL(ConnectThenRead(nodes.client.endpoint()), ECONNRESET);
   CHECK_EQUAL(ReadError(pair.first), ECONNRESET);
 }
 
