@@ -13,6 +13,7 @@ const programs = ['curl', 'h2load', 'wrk', 'iperf3'].map((name) => `/usr/bin/${n
 const servers = ['/usr/sbin/nginx', '/usr/sbin/haproxy'];
 const folder = '/peers';
 
+export const bodyBytes = 100;
 export const ports = { http1: 8080, http2: 8081, bulk: 5201 } as const;
 export const peerPorts = { http1: 20_000, http2: 20_001, bulk: 20_002 } as const;
 
@@ -71,7 +72,7 @@ http {
   fastcgi_temp_path /tmp/fastcgi;
   uwsgi_temp_path /tmp/uwsgi;
   scgi_temp_path /tmp/scgi;
-  server { listen ${ports.http1}; listen ${ports.http2} http2; location / { return 200 "${'x'.repeat(100)}"; } }
+  server { listen ${ports.http1}; listen ${ports.http2} http2; location / { return 200 "${'x'.repeat(bodyBytes)}"; } }
 }
 `;
   return {

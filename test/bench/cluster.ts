@@ -11,6 +11,7 @@ import type { CommandResult } from '../lab/command.ts';
 import type { Kind } from './cluster-pods.ts';
 import {
   benchImage,
+  bodyBytes,
   clientPod,
   kinds,
   peerFile,
@@ -21,7 +22,7 @@ import {
   webConfig,
 } from './cluster-pods.ts';
 import type { Load } from './loads.ts';
-import { h2loadCommand, median, readH2load, readIperf, readWrk, wrkCommand } from './loads.ts';
+import { h2loadCommand, iperfCommand, median, readH2load, readIperf, readWrk, wrkCommand } from './loads.ts';
 import { cpuSeconds, residentBytes } from './processes.ts';
 import { Report } from './report.ts';
 import { makeCertificates } from './tls-peers.ts';
@@ -63,12 +64,12 @@ const cases: readonly Case[] = [
     load: wrk(32, 'Connection: close'),
     read: readWrk,
   },
-  { name: 'h2', kind: 'http2', unit: requests, load: h2load(8, 16), read: readH2load },
+  { name: 'h2', kind: 'http2', unit: requests, load: h2load(8, 16), read: (result) => readH2load(result, bodyBytes) },
   {
     name: 'tcp-bulk',
     kind: 'bulk',
     unit: { cost: 'cpu_s_per_gb', perCost: 1, rate: 'gbit_per_s' },
-    load: iperf,
+    load: iperfCommand,
     read: readIperf,
   },
 ];
@@ -186,8 +187,4 @@ function wrk(connections: number, ...headers: readonly string[]): Case['load'] {
 
 function h2load(connections: number, streams: number): Case['load'] {
   return (address, port, seconds) => h2loadCommand({ address, port, seconds, connections, streams });
-}
-
-function iperf(address: string, port: number, seconds: number): readonly string[] {
-  return ['iperf3', '-c', address, '-p', String(port), '-t', String(seconds), '-J'];
 }

@@ -2,13 +2,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { meshPlugin, waitUntil } from '../e2e/helpers.ts';
+import type { CommandResult } from '../lab/command.ts';
 import { LabAgent } from '../lab/agent.ts';
 import { LabController } from '../lab/controller.ts';
 import { Lab } from '../lab/lab.ts';
 import { labFolder } from '../lab/layout.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { startGrpcPairs, startHttp2Pairs, startHttpHops, startHttpPairs } from './http-peers.ts';
-import { makePortsPlenty, median } from './loads.ts';
+import type { Load } from './loads.ts';
+import { h2loadCommand, makePortsPlenty, median, readH2load, readWrk, urlOf, wrkCommand } from './loads.ts';
 import { cpuSeconds, processesOf } from './processes.ts';
 import { Report } from './report.ts';
 import type { PeerPair } from './tls-peers.ts';
@@ -46,11 +48,6 @@ interface Case {
   readonly name: string;
   readonly ways: readonly Way[];
   readonly load: (way: Way, seconds: number) => Promise<Load>;
-}
-
-interface Load {
-  readonly requests: number;
-  readonly perSecond: number;
 }
 
 const report = new Report('http');
@@ -151,9 +148,9 @@ async function measure({ name, ways, load }: Case): Promise<void> {
   for (let round = 0; round < settings.rounds; round++) {
     for (const way of ways) {
       const before = cpuSeconds(way.pids());
-      const { requests, perSecond } = await load(way, settings.seconds);
+      const { amount, perSecond } = await load(way, settings.seconds);
       const spent = cpuSeconds(way.pids()) - before;
-      if (way.name !== 'none') cpu.set(way.name, [...(cpu.get(way.name) ?? []), (spent / requests) * 1e6]);
+      if (way.name !== 'none') cpu.set(way.name, [...(cpu.get(way.name) ?? []), (spent / amount) * 1e6]);
       rate.set(way.name, [...(rate.get(way.name) ?? []), perSecond]);
     }
   }
@@ -202,7 +199,7 @@ async function answers({ client, address, port, speaks }: Way): Promise<boolean>
   if (speaks !== undefined) options.push('--http2-prior-knowledge');
   const isGrpc = speaks === 'grpc';
   options.push(...(isGrpc ? ['-i', ...grpcRequest('curl')] : ['-o', '/dev/null', '-w', '%{http_code}']));
-  const { stdout } = await client.run(['curl', ...options, url(address, port)]);
+  const { stdout } = await client.run(['curl', ...options, urlOf({ address, port })]);
   return isGrpc ? stdout.includes('grpc-status: 0') : stdout === '200';
 }
 
@@ -217,35 +214,27 @@ function grpcRequest(tool: 'curl' | 'h2load'): string[] {
 }
 
 function wrk(connections: number, ...headers: readonly string[]): Case['load'] {
-  return async ({ name, client, address, port }, seconds) => {
-    const options = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`];
-    const more = headers.flatMap((header) => ['-H', header]);
-    const { stdout, stderr } = await client.run(['wrk', ...options, ...more, url(address, port)]);
-    const requests = Number(/(\d+) requests in/.exec(stdout)?.[1]);
-    const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
-    const faults = /Non-2xx.*|Socket errors.*/.exec(stdout)?.[0];
-    if (!(requests > 0) || faults !== undefined) throw new Error(`${name}: ${faults ?? stdout + stderr}`);
-    return { requests, perSecond };
+  return async (way, seconds) => {
+    const { client, address, port } = way;
+    return read(way, readWrk, await client.run(wrkCommand({ address, port, seconds, connections, headers })));
   };
 }
 
 /** @param streams at a time on each connection */
-function h2load(connections: number, streams: number, ...more: readonly string[]): Case['load'] {
-  return async ({ name, client, address, port }, seconds) => {
-    const options = ['-t', '1', '-c', String(connections), '-m', String(streams), '-D', String(seconds)];
-    const { stdout, stderr } = await client.run(['h2load', ...options, ...more, url(address, port)]);
-    const [, done, succeeded, failed] = /(\d+) done, (\d+) succeeded, (\d+) failed/.exec(stdout) ?? [];
-    const perSecond = Number(/, ([\d.]+) req\/s/.exec(stdout)?.[1]);
-    // What fails in gRPC is a success of HTTP, with less to say.
-    const bodies = Number(/\((\d+)\) data/.exec(stdout)?.[1]);
-    const isGood = Number(succeeded) > 0 && Number(failed) === 0 && bodies >= Number(done) * bodyBytes;
-    if (!isGood) throw new Error(`${name}: ${stdout}${stderr}`);
-    return { requests: Number(done), perSecond };
+function h2load(connections: number, streams: number, ...request: readonly string[]): Case['load'] {
+  return async (way, seconds) => {
+    const { client, address, port } = way;
+    const result = await client.run(h2loadCommand({ address, port, seconds, connections, streams, request }));
+    return read(way, (told) => readH2load(told, bodyBytes), result);
   };
 }
 
-function url(address: string, port: number): string {
-  return `http://${address}:${port}/`;
+function read({ name }: Way, reader: (result: CommandResult) => Load, result: CommandResult): Load {
+  try {
+    return reader(result);
+  } catch (error) {
+    throw new Error(`by ${name}`, { cause: error });
+  }
 }
 
 /** An app that answers with as many bytes as the prototype's did. */

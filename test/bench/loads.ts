@@ -23,22 +23,11 @@ export function iperfServer(pod: LabPod, port: number): void {
   pod.spawn(['iperf3', '-s', '-p', String(port)]).stdout?.resume();
 }
 
-export async function iperf(
-  client: LabPod,
-  address: string,
-  port: number,
-  seconds: number,
-): Promise<{ bytes: number; bitsPerSecond: number }> {
-  const { stdout } = await client.run(['iperf3', '-c', address, '-p', String(port), '-t', String(seconds), '-J']);
-  const { error, end } = JSON.parse(stdout) as {
-    error?: string;
-    end: { sum_received: { bytes: number; bits_per_second: number } };
-  };
-  if (error !== undefined) throw new Error(`iperf3 to ${address}:${port}: ${error}`);
-  return { bytes: end.sum_received.bytes, bitsPerSecond: end.sum_received.bits_per_second };
+export function iperfCommand(address: string, port: number, seconds: number): string[] {
+  return ['iperf3', '-c', address, '-p', String(port), '-t', String(seconds), '-J'];
 }
 
-/** iperf3 with -J, in gigabytes and Gbit/s. */
+/** In gigabytes and Gbit/s. */
 export function readIperf({ stdout, stderr }: CommandResult): Load {
   const { error, end } = JSON.parse(stdout === '' ? '{}' : stdout) as {
     error?: string;
@@ -62,19 +51,28 @@ export function readWrk({ stdout, stderr }: CommandResult): Load {
   return { amount, perSecond };
 }
 
-export function h2loadCommand(load: HttpLoad & { readonly streams: number }): string[] {
-  const options = ['-t', '1', '-c', String(load.connections), '-m', String(load.streams), '-D', String(load.seconds)];
-  return ['h2load', ...options, urlOf(load)];
+interface Http2Load extends HttpLoad {
+  /** At a time on each connection. */
+  readonly streams: number;
+  readonly request?: readonly string[];
 }
 
-export function readH2load({ stdout, stderr }: CommandResult): Load {
+export function h2loadCommand(load: Http2Load): string[] {
+  const options = ['-t', '1', '-c', String(load.connections), '-m', String(load.streams), '-D', String(load.seconds)];
+  return ['h2load', ...options, ...(load.request ?? []), urlOf(load)];
+}
+
+/** @param bodyBytes of each response, at least: what fails in gRPC is a success of HTTP, with less to say */
+export function readH2load({ stdout, stderr }: CommandResult, bodyBytes: number): Load {
   const [, done, succeeded, failed] = /(\d+) done, (\d+) succeeded, (\d+) failed/.exec(stdout) ?? [];
   const perSecond = Number(/, ([\d.]+) req\/s/.exec(stdout)?.[1]);
-  if (!(Number(succeeded) > 0) || Number(failed) > 0) throw new Error(stdout + stderr);
+  const bodies = Number(/\((\d+)\) data/.exec(stdout)?.[1]);
+  const isGood = Number(succeeded) > 0 && Number(failed) === 0 && bodies >= Number(done) * bodyBytes;
+  if (!isGood) throw new Error(stdout + stderr);
   return { amount: Number(done), perSecond };
 }
 
-function urlOf({ address, port }: HttpLoad): string {
+export function urlOf({ address, port }: Pick<HttpLoad, 'address' | 'port'>): string {
   return `http://${address}:${port}/`;
 }
 

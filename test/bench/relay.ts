@@ -6,14 +6,13 @@ import { labFolder } from '../lab/layout.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { churn, echo, hold, meshPlugin, waitUntil } from '../e2e/helpers.ts';
-import { iperf, iperfServer, makePortsPlenty, median } from './loads.ts';
+import { iperfCommand, iperfServer, makePortsPlenty, median, readIperf } from './loads.ts';
 import type { Result } from './report.ts';
 import { Report } from './report.ts';
 import { cpuSeconds, processesOf, anonymousBytes } from './processes.ts';
 
 /** What the TCP relay costs, beside HAProxy on the same pods, and what joining the mesh takes. */
 
-const gigabyte = 1e9;
 const bulkSeconds = 3;
 const connections = 8000;
 const idleConnections = { warm: 1000, measured: 2900 }; // a process may hold 20,000 descriptors
@@ -80,9 +79,9 @@ try {
   for (let pair = 0; pair < pairs; pair++) {
     for (const [index, way] of ways.entries()) {
       const before = cpuSeconds(way.pids());
-      const { bytes, bitsPerSecond } = await iperf(way.client, way.address, 5201, bulkSeconds);
-      bulk[index]?.cpu.push((cpuSeconds(way.pids()) - before) / (bytes / gigabyte));
-      bulk[index]?.rate.push(bitsPerSecond / 1e9);
+      const { amount, perSecond } = readIperf(await way.client.run(iperfCommand(way.address, 5201, bulkSeconds)));
+      bulk[index]?.cpu.push((cpuSeconds(way.pids()) - before) / amount);
+      bulk[index]?.rate.push(perSecond);
       const beforeConnections = cpuSeconds(way.pids());
       await churn(way.client, way.address, 9000, connections, 32, 0);
       connection[index]?.push(((cpuSeconds(way.pids()) - beforeConnections) / connections) * 1e6);

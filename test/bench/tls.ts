@@ -3,7 +3,7 @@ import { LabController } from '../lab/controller.ts';
 import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { churn, echo, hold, meshPlugin } from '../e2e/helpers.ts';
-import { iperf, iperfServer, makePortsPlenty, median } from './loads.ts';
+import { iperfCommand, iperfServer, makePortsPlenty, median, readIperf } from './loads.ts';
 import { anonymousBytes, cpuSeconds, processesOf } from './processes.ts';
 import type { Result } from './report.ts';
 import { Report } from './report.ts';
@@ -14,7 +14,6 @@ import { startPeers } from './tls-peers.ts';
  * server's.
  */
 
-const gigabyte = 1e9;
 const appPort = 9000;
 const bulkPort = 5201;
 
@@ -99,9 +98,10 @@ try {
     for (let round = 0; round < settings.rounds; round++) {
       for (const way of [...ways.filter(({ name }) => !name.endsWith('-full')), none]) {
         const before = cpuSeconds(way.pids());
-        const { bytes, bitsPerSecond } = await iperf(way.client, way.address, way.port(bulkPort), settings.bulkSeconds);
-        if (way !== none) append(cpu, way, (cpuSeconds(way.pids()) - before) / (bytes / gigabyte));
-        append(rate, way, bitsPerSecond / 1e9);
+        const command = iperfCommand(way.address, way.port(bulkPort), settings.bulkSeconds);
+        const { amount, perSecond } = readIperf(await way.client.run(command));
+        if (way !== none) append(cpu, way, (cpuSeconds(way.pids()) - before) / amount);
+        append(rate, way, perSecond);
       }
     }
     add('bulk', 'cpu_s_per_gb', medians(cpu));
