@@ -10,14 +10,12 @@
 #include <set>
 
 #include "error.h"
+#include "ingress_program.h"
 #include "netlink.h"
 #include "skips.h"
 
 namespace weft::capture {
 namespace {
-
-constexpr uint32_t kFilterHandle = 0x7766;
-constexpr uint32_t kFilterPriority = 1;
 
 struct CgroupProgram {
   const char* name;
@@ -74,27 +72,6 @@ std::set<unsigned> DevicesOf(int netns, const PodCapture& pod) {
     if (address == pod.ipv4 || address == pod.ipv6) devices.insert(interface);
   }
   return devices;
-}
-
-// The place of our program on a device.
-struct IngressFilter {
-  explicit IngressFilter(unsigned device) {
-    hook.sz = sizeof hook;
-    hook.ifindex = static_cast<int>(device);
-    hook.attach_point = BPF_TC_INGRESS;
-    options.sz = sizeof options;
-    options.handle = kFilterHandle;
-    options.priority = kFilterPriority;
-  }
-  bpf_tc_hook hook{};
-  bpf_tc_opts options{};
-};
-
-uint32_t ProgramId(int program) {
-  bpf_prog_info info{};
-  uint32_t size = sizeof info;
-  if (bpf_obj_get_info_by_fd(program, &info, &size) != 0) ThrowErrno("cannot ask for a program's id");
-  return info.id;
 }
 
 void SetLibraryLog(std::string* log) {
@@ -220,11 +197,8 @@ bool Capture::IsNamespacePrepared(int netns, const PodCapture& pod) const {
   const std::set<unsigned> devices = DevicesOf(netns, pod);
   EnteredNetns entered(netns);
   return !devices.empty() && (!pod.ipv4 || CaptureRoutesWork(true)) && (!pod.ipv6 || CaptureRoutesWork(false)) &&
-         std::ranges::all_of(devices, [&](unsigned device) {
-           IngressFilter filter(device);
-           return bpf_tc_query(&filter.hook, &filter.options) == 0 &&
-                  filter.options.prog_id == ProgramId(Program("weft_ingress"));
-         });
+         std::ranges::all_of(
+             devices, [this](unsigned device) { return IsIngressProgramAttached(device, Program("weft_ingress")); });
 }
 
 void Capture::WriteSkips(const PodCapture& pod) {
@@ -248,26 +222,14 @@ void Capture::AttachToDevices(int netns, const PodCapture& pod) {
   const std::set<unsigned> devices = DevicesOf(netns, pod);
   if (devices.empty()) ThrowError(EADDRNOTAVAIL, "no device of the network namespace has the pod's address");
   EnteredNetns entered(netns);
-  for (const unsigned device : devices) {
-    IngressFilter filter(device);
-    const int hook_error = bpf_tc_hook_create(&filter.hook);
-    if (hook_error != 0 && hook_error != -EEXIST)
-      ThrowError(-hook_error, "cannot make a clsact qdisc on the pod's device");
-    filter.options.prog_fd = Program("weft_ingress");
-    filter.options.flags = BPF_TC_F_REPLACE;
-    const int error = bpf_tc_attach(&filter.hook, &filter.options);
-    if (error != 0) ThrowError(-error, "cannot attach the ingress program to the pod's device");
-  }
+  for (const unsigned device : devices) AttachIngressProgram(device, Program("weft_ingress"));
 }
 
 void Capture::DetachFromDevices(int netns) {
   std::set<unsigned> devices;
   for (const auto& [interface, address] : GlobalAddresses(netns)) devices.insert(interface);
   EnteredNetns entered(netns);
-  for (const unsigned device : devices) {
-    IngressFilter filter(device);
-    bpf_tc_detach(&filter.hook, &filter.options);  // fails where nothing is attached, as it should be afterwards
-  }
+  for (const unsigned device : devices) DetachIngressProgram(device, Program("weft_ingress"));
 }
 
 void Capture::RemoveEntries(uint64_t cookie, uint32_t id) {

@@ -6,6 +6,8 @@ import { Lab } from '../lab/lab.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { dial, meshPlugin, rawSyn, whoami, whoamiPorts } from './helpers.ts';
 
+const detach = new URL('../tools/detach_ingress.py', import.meta.url).pathname;
+
 /** A pod must not reach anybody around the agent, whatever it does to its sockets and its network namespace. */
 describe('no way around the agent', () => {
   let lab: Lab;
@@ -78,7 +80,7 @@ describe('no way around the agent', () => {
       [
         'sh',
         '-ec',
-        'for family in -4 -6; do ip $family route flush table 30566; ip $family rule del priority 1700; done; tc qdisc del dev eth0 clsact; ip rule',
+        `for family in -4 -6; do ip $family route flush table 30566; ip $family rule del priority 1700; done; python3 ${detach} eth0; ip rule`,
       ],
       { capabilities },
     );

@@ -8,6 +8,7 @@ import type { LabPod } from '../lab/pod.ts';
 import { dial, echo, meshPlugin, waitUntil, whoami, whoamiPorts } from './helpers.ts';
 
 const chatter = new URL('../tools/chatter.py', import.meta.url).pathname;
+const detach = new URL('../tools/detach_ingress.py', import.meta.url).pathname;
 const healDeadlineMs = 5000;
 
 /** What somebody who administers the pod's network namespace may take away. */
@@ -18,10 +19,9 @@ const removals: Record<string, string> = {
   'the IPv6 route': 'ip -6 route flush table 30566',
   'the IPv4 source block': 'ip route del local 169.254.116.0/24 dev lo table local',
   'the IPv6 source block': 'ip -6 route del local fd77:6566:7400::/64 dev lo table local',
-  'the program on the device': 'tc qdisc del dev eth0 clsact',
+  'the program on the device': `python3 ${detach} eth0`,
   'lo itself': 'ip link set lo down',
-  everything:
-    'ip rule flush; ip rule add pref 32766 lookup main; ip -6 rule del pref 1700; ip route flush table 30566; tc qdisc del dev eth0 clsact; ip link set lo down',
+  everything: `python3 ${detach} eth0; ip rule flush; ip rule add pref 32766 lookup main; ip -6 rule del pref 1700; ip route flush table 30566; ip link set lo down`,
 };
 
 describe('healing', () => {

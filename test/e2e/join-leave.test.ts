@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -10,6 +12,7 @@ import { LabMesh } from './mesh.ts';
 /** How often a pod joins or leaves; with WEFT_SOAK 200 times. */
 const changes = process.env['WEFT_SOAK'] === undefined ? 40 : 200;
 const greeting = { port: 3333, annotations: { 'config.linkerd.io/opaque-ports': '3333' } };
+const datagrams = new URL('../tools/datagrams.py', import.meta.url).pathname;
 const secret = 'both-are-meshed';
 
 describe('joining and leaving', () => {
@@ -63,7 +66,7 @@ describe('joining and leaving', () => {
   async function change(pod: LabPod, to: 'joined' | 'left'): Promise<void> {
     const ending = `${to} the mesh`;
     const before = count(pod, ending);
-    mesh.lab.objects.setPod(pod, to === 'left' ? { labels: { 'weft.dev/mesh': 'disabled' } } : {});
+    mesh.lab.objects.setPod(pod, { labels: { 'weft.dev/mesh': to === 'left' ? 'disabled' : 'enabled' } });
     await waitUntil(() => count(pod, ending) > before, 15_000, `${pod.spec.name} has ${to}: ${mesh.troubles()}`);
   }
 
@@ -95,5 +98,27 @@ describe('joining and leaving', () => {
     const packets = await link.stop();
     assert.ok(packets.size > 20 * secret.length, 'the connections are seen, though not what they say');
     assert.ok(!packets.contains(secret));
+  });
+
+  test('what is not captured is not touched either: no datagram of a pod is lost as it joins and leaves', async () => {
+    const port = 5353;
+    const answering = outsider.spawn(['python3', '-u', datagrams, 'answer', String(port)]);
+    await once(answering.stdout ?? answering, 'data');
+    for (const name of ['first', 'second', 'third']) {
+      const pod = await mesh.lab
+        .node('a')
+        .addPod({ name, namespace: 'shop', labels: { 'weft.dev/mesh': 'disabled' }, serviceAccount: name });
+      const asking = pod.spawn(['python3', '-u', datagrams, 'ask', outsider.ipv4, String(port)]);
+      assert.ok(asking.stdin && asking.stdout);
+      await delay(200);
+      await change(pod, 'joined');
+      await delay(200);
+      await change(pod, 'left');
+      asking.stdin.end();
+      const told = JSON.parse(await text(asking.stdout)) as { sent: number; lost: number };
+      assert.ok(told.sent > 100, `only ${told.sent} were sent`);
+      assert.equal(told.lost, 0, JSON.stringify(told));
+    }
+    answering.kill();
   });
 });
