@@ -1,11 +1,14 @@
 /** Weft from its image, by its charts, with its command, as docs/getting-started.md says; what happens to it then; and away again. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { Cluster } from './cluster.ts';
-import { Installation, chart, chartValues, weftNamespace } from './installation.ts';
+import { Installation, chart, chartBefore, chartValues, weftNamespace } from './installation.ts';
 import { machineCgroup } from './machine.ts';
 import { app } from './objects.ts';
 import { teardown } from './teardown.ts';
@@ -42,6 +45,8 @@ suite('Weft installed on a real cluster', () => {
   /** Files that network plugins share, by node, before Weft came. */
   let filesBefore: string[];
 
+  const folder = mkdtempSync(join(tmpdir(), 'weft-install-'));
+
   before(async () => {
     await teardown(name);
     cluster = await Cluster.up({ name });
@@ -57,6 +62,7 @@ suite('Weft installed on a real cluster', () => {
   });
 
   after(async () => {
+    rmSync(folder, { recursive: true, force: true });
     await teardown(name);
   });
 
@@ -245,9 +251,14 @@ suite('Weft installed on a real cluster', () => {
     assert.equal((await weft.tryWeft('check', '--pre')).code, 0);
   });
 
-  test('helm install and helm uninstall, with pods in the mesh: the same', async (t) => {
-    await weft.helm('install', 'weft', chart, '--create-namespace', '--wait', ...chartValues);
+  test('helm install of the chart before this one, helm upgrade and helm uninstall, with pods in the mesh: the same', async (t) => {
+    await weft.helm('install', 'weft', chartBefore(folder), '--create-namespace', '--wait', ...chartValues);
     await setLabel('weft.dev/mesh=enabled');
+    await weft.untilCaptured(podCount, patienceMs);
+    const upgraded = await load(t, 'helm upgrade', async () => {
+      await weft.helm('upgrade', 'weft', chart, '--wait', ...chartValues);
+    });
+    assert.deepEqual(upgraded.failures, []);
     await weft.untilCaptured(podCount, patienceMs);
     const { failures } = await load(t, 'helm uninstall', async () => {
       await weft.helm('uninstall', 'weft', '--wait');

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { CommandResult } from '../lab/command.ts';
+import { must } from '../lab/command.ts';
 import { processesBelow } from './cgroups.ts';
 import type { Cluster } from './cluster.ts';
 import { machineCgroup } from './machine.ts';
@@ -15,6 +17,13 @@ const adminPort = 4191;
 
 export const weftNamespace = 'weft-system';
 export const chart = new URL('../../deploy/charts/weft', import.meta.url).pathname;
+
+/** As the commit before has it. @returns where it lies */
+export function chartBefore(folder: string): string {
+  const repository = new URL('../../', import.meta.url).pathname;
+  must('sh', '-c', 'git -C "$0" archive HEAD~1 deploy/charts/weft | tar -x -C "$1"', repository, folder);
+  return join(folder, 'deploy/charts/weft');
+}
 
 /** Where these nodes are not like other people's: several share a kernel. */
 export const chartValues: readonly string[] = [
