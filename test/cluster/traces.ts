@@ -34,7 +34,7 @@ done`;
 // Those that hang on a device by TCX are only seen by their being there, until bpftool 7.4.
 const programs = `for group in $(find "$1" -type d); do bpftool cgroup show "$group" | tail -n +2; done
 for netns in "" /run/netns/*; do \${netns:+nsenter --net=$netns} bpftool net list; done
-bpftool prog show`;
+bpftool prog show name weft_ingress || true`;
 
 export async function tracesOf({ machine }: Node, cgroup: string): Promise<Traces> {
   const look = (script: string): Promise<string> => machine.must(['sh', '-c', script, 'look', cgroup]);
