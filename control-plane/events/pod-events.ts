@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { WeftError } from '../../mesh/errors.ts';
 import type { Trouble } from '../../mesh/trouble.ts';
@@ -11,6 +10,7 @@ import type { RetryTimes } from '../sources/kubernetes/retry-schedule.ts';
 import { RetrySchedule } from '../sources/kubernetes/retry-schedule.ts';
 import { podEvent } from './pod-event.ts';
 import type { PodTrouble, Troubles } from './troubles.ts';
+import { sleep } from '../sleep.ts';
 
 export interface PodEventsOptions {
   readonly client: Pick<ApiClient, 'json'>;
@@ -181,8 +181,4 @@ function isRefusal(error: unknown): error is ApiFailure {
 /** A namespace that is being deleted takes nothing new, which servers tell as a missing right. */
 function isGoing({ text }: ApiFailure): boolean {
   return text.includes('NamespaceTerminating');
-}
-
-async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => undefined);
 }

@@ -1,10 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { WeftError } from '../../mesh/errors.ts';
 import type { ApiClient } from '../sources/kubernetes/api-client.ts';
 import { ApiFailure } from '../sources/kubernetes/api-client.ts';
 import type { Lease } from './lease.ts';
 import { LeaseStore, microTime } from './lease.ts';
+import { sleep } from '../sleep.ts';
 
 export interface ElectionTimes {
   /** How long others wait after they have seen the Lease renewed. */
@@ -183,8 +182,4 @@ export class LeaderElection {
     const { namespace, name, onProblem } = this.#options;
     onProblem(new WeftError('WEFT-E122', `Lease ${namespace}/${name}: ${reason}`, { cause }));
   }
-}
-
-async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => undefined);
 }

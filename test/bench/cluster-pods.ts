@@ -5,6 +5,7 @@ import { imageTar, withLibraries } from '../cluster/images.ts';
 import { haproxyHttp } from './http-peers.ts';
 import type { Certificates } from './tls-peers.ts';
 import { haproxyTcp } from './tls-peers.ts';
+import { webServer } from './web-server.ts';
 
 /** The pods of the cluster's bench: a client and a server in the mesh, and outside of it the same with HAProxy in front of each. */
 
@@ -13,7 +14,6 @@ const programs = ['curl', 'h2load', 'wrk', 'iperf3'].map((name) => `/usr/bin/${n
 const servers = ['/usr/sbin/nginx', '/usr/sbin/haproxy'];
 const folder = '/peers';
 
-export const bodyBytes = 100;
 export const ports = { http1: 8080, http2: 8081, bulk: 5201 } as const;
 export const peerPorts = { http1: 20_000, http2: 20_001, bulk: 20_002 } as const;
 
@@ -57,24 +57,8 @@ export function serverPod(namespace: string, node: string, withPeers: boolean): 
 
 /** What the pods of a namespace read. */
 export function webConfig(namespace: string): object {
-  const configuration = `user root;
-daemon off;
-master_process off;
-pid /tmp/nginx.pid;
-error_log stderr emerg;
-worker_rlimit_nofile 20000;
-events { worker_connections 16000; }
-http {
-  access_log off;
-  keepalive_requests 1000000;
-  client_body_temp_path /tmp/body;
-  proxy_temp_path /tmp/proxy;
-  fastcgi_temp_path /tmp/fastcgi;
-  uwsgi_temp_path /tmp/uwsgi;
-  scgi_temp_path /tmp/scgi;
-  server { listen ${ports.http1}; listen ${ports.http2} http2; location / { return 200 "${'x'.repeat(bodyBytes)}"; } }
-}
-`;
+  const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path /tmp/${kind};`);
+  const configuration = webServer('/tmp/nginx.pid', [String(ports.http1), `${ports.http2} http2`], folders);
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',

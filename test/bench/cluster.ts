@@ -11,7 +11,6 @@ import type { CommandResult } from '../lab/command.ts';
 import type { Kind } from './cluster-pods.ts';
 import {
   benchImage,
-  bodyBytes,
   clientPod,
   kinds,
   peerFile,
@@ -22,10 +21,11 @@ import {
   webConfig,
 } from './cluster-pods.ts';
 import type { Load } from './loads.ts';
-import { h2loadCommand, iperfCommand, median, readH2load, readIperf, readWrk, wrkCommand } from './loads.ts';
+import { h2loadCommand, iperfCommand, readH2load, readIperf, readWrk, wrkCommand } from './loads.ts';
 import { cpuSeconds, residentBytes } from './processes.ts';
 import { Report } from './report.ts';
 import { makeCertificates } from './tls-peers.ts';
+import { bodyBytes } from './web-server.ts';
 
 /**
  * A client and a server on two nodes of a real Kubernetes: Weft as it is installed, a pair of HAProxy with mutual TLS in the pods, and
@@ -167,14 +167,8 @@ async function measure(
       rates.set(way.name, [...(rates.get(way.name) ?? []), perSecond]);
     }
   }
-  addMedians(caseName, unit.cost, costs);
-  addMedians(caseName, unit.rate, rates);
-}
-
-function addMedians(caseName: string, measureName: string, values: ReadonlyMap<string, readonly number[]>): void {
-  const medians = Object.fromEntries([...values].map(([way, each]) => [way, median(each)]));
-  const { weft = null, ...peers } = medians;
-  report.add({ case: caseName, measure: measureName, weft, peers });
+  report.addMedians(caseName, unit.cost, costs);
+  report.addMedians(caseName, unit.rate, rates);
 }
 
 function isStartedWith(pid: number, file: string): boolean {

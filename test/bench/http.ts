@@ -10,11 +10,12 @@ import { labFolder } from '../lab/layout.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { startGrpcPairs, startHttp2Pairs, startHttpHops, startHttpPairs } from './http-peers.ts';
 import type { Load } from './loads.ts';
-import { h2loadCommand, makePortsPlenty, median, readH2load, readWrk, urlOf, wrkCommand } from './loads.ts';
+import { h2loadCommand, makePortsPlenty, readH2load, readWrk, urlOf, wrkCommand } from './loads.ts';
 import { cpuSeconds, processesOf } from './processes.ts';
 import { Report } from './report.ts';
 import type { PeerPair } from './tls-peers.ts';
 import { makeCertificates } from './tls-peers.ts';
+import { bodyBytes, webServer } from './web-server.ts';
 
 /**
  * What a request of HTTP costs: between two nodes with mutual TLS, Weft's agents of both ends beside a pair of proxies; on one
@@ -27,7 +28,6 @@ const appPort = 8080;
 const http2Port = 8081;
 const grpcPort = 8082;
 /** Of each answer; of gRPC the message's. */
-const bodyBytes = 100;
 /** Rounds are interleaved, as the machine's speed drifts; the median counts. Before them each way carries requests that do not. */
 const settings = { rounds: 5, seconds: 2, warmUpSeconds: 2 };
 /** Of what the pair of HAProxy carries at most: the rate at which latencies are compared. */
@@ -158,14 +158,8 @@ async function measure({ name, ways, load }: Case): Promise<void> {
     ['cpu_us', cpu],
     ['rps', rate],
   ] as const) {
-    addMedians(name, measureName, values);
+    report.addMedians(name, measureName, values);
   }
-}
-
-function addMedians(name: string, measureName: string, values: ReadonlyMap<string, readonly number[]>): void {
-  const medians = new Map([...values].map(([way, each]) => [way, median(each)]));
-  const { weft = null, ...peers } = Object.fromEntries(medians);
-  report.add({ case: name, measure: measureName, weft, peers });
 }
 
 /** At a rate that all ways can carry, from the time at which each request was due. */
@@ -191,7 +185,7 @@ async function measureLatency(name: string, ways: readonly Way[], connections: n
     }
   }
   report.add({ case: name, measure: 'rate_per_s', weft: rate, peers: {} });
-  for (const { percentile, values } of measured) addMedians(name, percentile, values);
+  for (const { percentile, values } of measured) report.addMedians(name, percentile, values);
 }
 
 async function answers({ client, address, port, speaks }: Way): Promise<boolean> {
@@ -237,25 +231,9 @@ function read({ name }: Way, reader: (result: CommandResult) => Load, result: Co
   }
 }
 
-/** An app that answers with as many bytes as the prototype's did. */
 function serve(pod: LabPod): void {
   const file = join(labFolder(pod.node.lab.name), `app-${pod.uid}.conf`);
-  writeFileSync(
-    file,
-    `user root;
-daemon off;
-master_process off;
-pid ${file}.pid;
-error_log stderr emerg;
-worker_rlimit_nofile 20000;
-events { worker_connections 16000; }
-http {
-  access_log off;
-  keepalive_requests 1000000;
-  server { listen 0.0.0.0:${appPort}; listen 0.0.0.0:${http2Port} http2; location / { return 200 "${'x'.repeat(bodyBytes)}"; } }
-}
-`,
-  );
+  writeFileSync(file, webServer(`${file}.pid`, [`0.0.0.0:${appPort}`, `0.0.0.0:${http2Port} http2`]));
   pod.spawn(['nginx', '-c', file]);
   pod.spawn([grpcUnary, String(grpcPort)]);
 }

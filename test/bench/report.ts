@@ -1,3 +1,5 @@
+import { median } from './loads.ts';
+
 /** One figure of Weft's and the same of its peers, measured in one run. */
 export interface Result {
   readonly case: string;
@@ -20,6 +22,12 @@ export class Report {
     const round = (value: number | null): string => (value === null ? '-' : value.toPrecision(3));
     const peers = Object.entries(result.peers).map(([name, value]) => `${name} ${round(value)}`);
     process.stderr.write(`${result.case} (${result.measure}): weft ${round(result.weft)}  ${peers.join('  ')}\n`);
+  }
+
+  /** Of all rounds of each way, by its name. */
+  addMedians(name: string, measure: string, values: ReadonlyMap<string, readonly number[]>): void {
+    const { weft = null, ...peers } = Object.fromEntries([...values].map(([way, each]) => [way, median(each)]));
+    this.add({ case: name, measure, weft, peers });
   }
 
   print(): void {

@@ -24,40 +24,16 @@ export function app({
 }: AppOptions): object[] {
   const selector = { app: name };
   const serve = `mkdir /tmp/www && hostname > /tmp/www/index.html && exec httpd -f -v -p ${appPort} -h /tmp/www`;
+  const container = {
+    name: 'app',
+    image: imageNames.tools,
+    imagePullPolicy: 'Never',
+    command: ['sh', '-c', serve],
+    ports: [{ name: 'http', containerPort: appPort, ...(hostPort !== undefined && { hostPort }) }],
+    readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1 },
+  };
   return [
-    {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name, namespace },
-      spec: {
-        replicas,
-        selector: { matchLabels: selector },
-        template: {
-          metadata: { labels: { ...selector, ...labels } },
-          spec: {
-            terminationGracePeriodSeconds: 1,
-            topologySpreadConstraints: [
-              {
-                maxSkew: 1,
-                topologyKey: 'kubernetes.io/hostname',
-                whenUnsatisfiable: 'DoNotSchedule',
-                labelSelector: { matchLabels: selector },
-              },
-            ],
-            containers: [
-              {
-                name: 'app',
-                image: imageNames.tools,
-                imagePullPolicy: 'Never',
-                command: ['sh', '-c', serve],
-                ports: [{ name: 'http', containerPort: appPort, ...(hostPort !== undefined && { hostPort }) }],
-                readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1 },
-              },
-            ],
-          },
-        },
-      },
-    },
+    deployment({ name, namespace, replicas, labels, spec: { containers: [container] } }),
     {
       apiVersion: 'v1',
       kind: 'Service',
@@ -65,4 +41,40 @@ export function app({
       spec: { selector, ports: [{ name: 'http', port: 80, targetPort: 'http' }], ...service },
     },
   ];
+}
+
+/** As many pods on one node as on another. @param spec of the pods, besides */
+export function deployment({
+  name,
+  namespace,
+  replicas,
+  labels = {},
+  spec,
+}: {
+  name: string;
+  namespace: string;
+  replicas: number;
+  labels?: Readonly<Record<string, string>>;
+  spec: object;
+}): object {
+  const selector = { app: name };
+  const spread = {
+    maxSkew: 1,
+    topologyKey: 'kubernetes.io/hostname',
+    whenUnsatisfiable: 'DoNotSchedule',
+    labelSelector: { matchLabels: selector },
+  };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace },
+    spec: {
+      replicas,
+      selector: { matchLabels: selector },
+      template: {
+        metadata: { labels: { ...selector, ...labels } },
+        spec: { terminationGracePeriodSeconds: 1, topologySpreadConstraints: [spread], ...spec },
+      },
+    },
+  };
 }

@@ -5,6 +5,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
+import { residentBytes } from '../bench/processes.ts';
 import { must, run } from '../lab/command.ts';
 import { processesBelow } from './cgroups.ts';
 import { Cluster } from './cluster.ts';
@@ -47,7 +48,7 @@ suite('a real cluster', () => {
     for (const machine of [cluster.controlPlane.machine, ...cluster.nodes.map((node) => node.machine)]) {
       for (const program of programs) {
         for (const pid of machine.pidsOf(program))
-          t.diagnostic(`${machine.name} ${program}: ${residentMegabytes(pid)} MB`);
+          t.diagnostic(`${machine.name} ${program}: ${Math.round(residentBytes([pid]) / 1e6)} MB`);
       }
     }
   });
@@ -159,11 +160,6 @@ const programs = [
   'kube-proxy',
   'coredns',
 ];
-
-function residentMegabytes(pid: number): number {
-  const kilobytes = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Math.round(Number(kilobytes) / 1024);
-}
 
 /** A pid alone may be somebody else's later. Undefined for one that has ended, and only waits for its parent to know. */
 function identity(pid: number): string | undefined {

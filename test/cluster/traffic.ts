@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Failure, KindOfTraffic, TrafficResult } from '../tools/traffic-result.ts';
 import { imageNames } from './images.ts';
+import { deployment } from './objects.ts';
 import type { Pod, Workloads } from './workloads.ts';
 
 const tools = new URL('../tools/', import.meta.url).pathname;
@@ -25,8 +26,8 @@ export const longKinds: readonly KindOfTraffic[] = ['grpc-stream', 'tcp-kept'];
 export function trafficApps(namespace: string): object[] {
   const serve = [process.execPath, `${tools}traffic-server.ts`, ...ports.map(String)];
   return [
-    deployment(namespace, 'traffic-server', 4, serve, ports[0]),
-    deployment(namespace, 'traffic-client', 2, ['/bin/sleep', 'infinity']),
+    programs(namespace, 'traffic-server', 4, serve, ports[0]),
+    programs(namespace, 'traffic-client', 2, ['/bin/sleep', 'infinity']),
     {
       apiVersion: 'v1',
       kind: 'Service',
@@ -39,48 +40,23 @@ export function trafficApps(namespace: string): object[] {
   ];
 }
 
-function deployment(
+function programs(
   namespace: string,
   name: string,
   replicas: number,
   command: readonly string[],
   port?: number,
 ): object {
-  const labels = { app: name };
-  return {
-    apiVersion: 'apps/v1',
-    kind: 'Deployment',
-    metadata: { name, namespace },
-    spec: {
-      replicas,
-      selector: { matchLabels: labels },
-      template: {
-        metadata: { labels },
-        spec: {
-          terminationGracePeriodSeconds: 1,
-          topologySpreadConstraints: [
-            {
-              maxSkew: 1,
-              topologyKey: 'kubernetes.io/hostname',
-              whenUnsatisfiable: 'DoNotSchedule',
-              labelSelector: { matchLabels: labels },
-            },
-          ],
-          containers: [
-            {
-              name: 'main',
-              image: imageNames.tools,
-              imagePullPolicy: 'Never',
-              command: port === undefined ? command : ['chroot', '/host', ...command],
-              volumeMounts: [{ name: 'host', mountPath: '/host', readOnly: true }],
-              ...(port !== undefined && { readinessProbe: { tcpSocket: { port }, periodSeconds: 1 } }),
-            },
-          ],
-          volumes: [{ name: 'host', hostPath: { path: '/' } }],
-        },
-      },
-    },
+  const container = {
+    name: 'main',
+    image: imageNames.tools,
+    imagePullPolicy: 'Never',
+    command: port === undefined ? command : ['chroot', '/host', ...command],
+    volumeMounts: [{ name: 'host', mountPath: '/host', readOnly: true }],
+    ...(port !== undefined && { readinessProbe: { tcpSocket: { port }, periodSeconds: 1 } }),
   };
+  const spec = { containers: [container], volumes: [{ name: 'host', hostPath: { path: '/' } }] };
+  return deployment({ name, namespace, replicas, spec });
 }
 
 /** One client. It runs by itself inside of its pod, so it goes on while the API server is away. */

@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { WeftError } from '../../../mesh/errors.ts';
 import type { Fields } from '../fields.ts';
 import { fields, list, text } from '../fields.ts';
@@ -13,6 +11,7 @@ import { clusterTimes } from './reflector-times.ts';
 import type { ResourceKind } from './resource-kinds.ts';
 import { RetrySchedule } from './retry-schedule.ts';
 import { watchEvents } from './watch-events.ts';
+import { sleep } from '../../sleep.ts';
 
 export type RelistReason = 'start' | 'expired' | 'ahead' | 'absent';
 
@@ -236,8 +235,4 @@ export class Reflector {
     for (const problem of problems) if (!this.#told.has(problem.message)) this.#options.onProblem(problem);
     this.#told = new Set(problems.map(({ message }) => message));
   }
-}
-
-async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => undefined);
 }
