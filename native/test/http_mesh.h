@@ -162,6 +162,7 @@ struct HttpMesh {
     EVENTUALLY(mesh.statistics().connections == count);
     mesh.WithEngine([&](core::Engine&) {
       for (const Descriptor& client : clients) Send(client, request);
+      for (const Descriptor& client : clients) AwaitDelivery(client);
     });
     return clients;
   }
