@@ -213,6 +213,31 @@ test("a released pod is not drained before the last of a tunnel's streams, nor w
   assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
 });
 
+test('a connection keeps its released pod also where its first bytes have come with it', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  const ofApp = { ...inbound, detected: detections.tls };
+  engine.connect({ ...ofApp, id: 1 });
+  engine.connect({ ...ofApp, id: 2 });
+  engine.end({ ...ofApp, id: 1 }, { reason: 'finished' });
+  worker.receive({ type: 'pod-released', pod: 1 });
+  t.mock.timers.tick(1000);
+  assert.deepEqual(sent, []);
+  engine.end({ ...ofApp, id: 2 }, { reason: 'finished' });
+  assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
+});
+
+test('a connection that ends while it is looked at is counted once', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  assert.equal(engine.connect({ ...inbound, id: 1 })[0], actions.detect);
+  engine.end({ ...inbound, id: 1 }, { reason: 'reset-by-client' });
+  engine.connect({ ...inbound, id: 2, detected: detections.tls });
+  worker.receive({ type: 'pod-released', pod: 1 });
+  t.mock.timers.tick(1000);
+  assert.deepEqual(sent, []);
+});
+
 test('a connection that waits keeps its released pod, and is forgotten when it ends', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { worker, engine, sent } = setUp(t, { logConnections: false });

@@ -1,10 +1,9 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
-import { ConnectionRecord, connectionRecordBytes, origins } from './connection-record.ts';
+import { ConnectionRecord, actions, connectionRecordBytes, origins } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import { HttpPolicy } from './http/http-policy.ts';
 import { RequestRecord, requestRecordBytes } from './http/request-record.ts';
-import { detections } from './inbound.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
 import { Policy } from './policy.ts';
 import { directionOf } from './decide.ts';
@@ -43,6 +42,8 @@ export class Worker {
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
   readonly #drain: Drain;
+  /** Connections that are shown again once their first bytes are there. What is seen in them when they come is shown at once. */
+  readonly #lookedAt = new Set<number>();
   #closed = false;
 
   constructor(dependencies: WorkerDependencies) {
@@ -199,12 +200,15 @@ export class Worker {
       record.refuse();
       return;
     }
-    if (isShownFirst(record)) pod.connections++;
+    const isAgain = this.#lookedAt.delete(record.id) || record.origin === origins.tls;
+    if (!isAgain) pod.connections++;
     this.#policy.decide(pod);
+    if (record.action === actions.detect) this.#lookedAt.add(record.id);
   }
 
   #onClose(record: ConnectionRecord): void {
     this.#policy.ended(record.id);
+    this.#lookedAt.delete(record.id);
     const pod = this.#pods.get(record.pod);
     if (pod === undefined) return;
     pod.connections--;
@@ -230,10 +234,4 @@ export class Worker {
   #tellDrained(pod: number): void {
     void this.#with.send({ type: 'pod-drained', pod });
   }
-}
-
-/** What is shown again has been counted. A stream of a tunnel shows what was detected of the tunnel before anything of its own is. */
-function isShownFirst({ origin, detected }: ConnectionRecord): boolean {
-  if (origin === origins.tunnel) return detected === detections.nothing || detected === detections.tls;
-  return origin === origins.captured && detected === detections.nothing;
 }
