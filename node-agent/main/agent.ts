@@ -15,6 +15,7 @@ import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { addWorkerProcesses } from '../metrics/worker-processes.ts';
 import { AdminServer } from '../../admin/admin-server.ts';
+import { Adoption } from './adoption.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { explain, logMeshProblem, logPodEvent } from './agent-log.ts';
 import { Broker } from './broker.ts';
@@ -64,6 +65,7 @@ export class Agent {
   readonly #generation: string;
   readonly #proof: CaptureProof;
   readonly #enrolment: Enrolment;
+  readonly #adoption: Adoption;
   readonly #admin: AdminServer;
   readonly #installer: CniInstaller | undefined;
   readonly #queue = new KeyedQueue(enrolmentsAtOnce);
@@ -146,6 +148,7 @@ export class Agent {
       },
       describe: (pod) => this.#describe(pod),
     });
+    this.#adoption = new Adoption({ capture, enrolment: this.#enrolment, pods: this.#pods, queue: this.#queue, log });
   }
 
   /** Resolves when the node's pods are captured and the CNI plugin is answered. */
@@ -214,29 +217,9 @@ export class Agent {
     return this.#mesh;
   }
 
-  /**
-   * Takes over what the pinned maps hold: this generation's listeners first, then its programs, then the earlier generations are told
-   * to finish. Entries of namespaces that cannot be found again are taken out.
-   */
+  /** What the kernel has captured is this generation's now; the earlier ones are told to finish. */
   async #adopt(): Promise<void> {
-    const adopted = new Map(this.#capture.adopted().map((pod) => [pod.cookie, pod]));
-    this.#enrolment.reserveIds([...adopted.values()].map((pod) => pod.id));
-    for (const pod of this.#pods.readPredecessors()) {
-      if (adopted.get(pod.cookie)?.id !== pod.id || this.#enrolment.isNamespaceGone(pod)) continue;
-      try {
-        await this.#enrolment.listenAgain(pod);
-        adopted.delete(pod.cookie);
-      } catch (error) {
-        this.#log.error(
-          { error, namespace: pod.namespace, pod: pod.name },
-          'a pod of the earlier agent could not be taken over',
-        );
-      }
-    }
-    for (const cookie of adopted.keys()) this.#capture.forget(cookie);
-    this.#enrolment.releaseIds([...adopted.values()].map((pod) => pod.id));
-    this.#capture.attach();
-    for (const pod of this.#pods.values()) this.#enrolment.captureAgain(pod, pod.skips);
+    await this.#adoption.ofEarlierAgent();
     for (const folder of earlierGenerations(this.#config.runDir)) {
       Broker.drain(brokerPath(folder), drainGraceMs, this.#native);
       removeGeneration(folder);
@@ -348,7 +331,7 @@ export class Agent {
     startBroker(this.#config, this.#native, this.#generation, this.#capture, () => this.onBrokerLost())
       .then(async (broker) => {
         this.#broker = broker;
-        for (const pod of this.#pods.values()) await this.#enrolment.listenAgain(pod);
+        await this.#adoption.ofLostBroker();
       })
       .catch((error: unknown) => {
         this.#log.error({ error }, 'the broker could not be started again');

@@ -1,50 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import type { OwnWorkload } from '../../mesh/workload.ts';
-import type { KnownWorkloads } from './pod-wishes.ts';
 import { PodWishes } from './pod-wishes.ts';
+import { TestDirectory, workload } from './test-directory.ts';
 
 const skip = 'config.linkerd.io/skip-inbound-ports';
-
-function workload(uid: string, fields: Partial<OwnWorkload> = {}): OwnWorkload {
-  return {
-    uid,
-    namespace: 'shop',
-    name: uid,
-    node: 'n1',
-    serviceAccount: 'default',
-    owner: undefined,
-    templateHash: '',
-    identity: '',
-    wanted: true,
-    meshed: undefined,
-    opaquePorts: [],
-    skippedPorts: [],
-    addresses: [],
-    phase: 'Running',
-    containerPorts: [8080],
-    configuration: {},
-    unwantedReason: '',
-    ...fields,
-  };
-}
-
-class TestDirectory implements KnownWorkloads {
-  readonly workloads = new Map<string, OwnWorkload>();
-  readonly namespaces = new Map<string, { name: string; configuration: Record<string, string> }>();
-  knowsWorkloads = true;
-  isCurrent = true;
-  isConnected = true;
-
-  constructor(...workloads: OwnWorkload[]) {
-    for (const one of workloads) this.workloads.set(one.uid, one);
-  }
-
-  optIn(name: string, configuration: Record<string, string> = {}): void {
-    this.namespaces.set(name, { name, configuration });
-  }
-}
 
 test('of a pod that is listed counts what is said of it, of any other what is said of its namespace', () => {
   const directory = new TestDirectory(

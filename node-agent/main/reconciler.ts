@@ -26,10 +26,13 @@ export interface NotMeshable {
 
 export interface ReconcilerDependencies {
   readonly wishes: PodWishes;
-  readonly enrolment: Enrolment;
-  readonly pods: EnrolledPods;
-  readonly finder: NetnsFinder;
-  readonly native: NativeAddon;
+  readonly enrolment: Pick<
+    Enrolment,
+    'enrol' | 'prove' | 'release' | 'captureAgain' | 'mend' | 'occupantOf' | 'isNamespaceGone'
+  >;
+  readonly pods: Pick<EnrolledPods, 'get' | 'values'>;
+  readonly finder: Pick<NetnsFinder, 'find'>;
+  readonly native: Pick<NativeAddon, 'closeDescriptor'>;
   readonly queue: KeyedQueue;
   /** Resolves when nobody relies on the pod's capture any more. */
   readonly beforeRelease: (pod: EnrolledPod) => Promise<void>;
@@ -41,6 +44,12 @@ export interface Sandbox {
   readonly netnsPath: string;
   readonly containerId: string;
   readonly addresses: readonly Uint8Array[];
+}
+
+interface PodName {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 const sweepIntervalMs = 1000;
@@ -95,7 +104,7 @@ export class Reconciler {
    * CNI ADD. Resolves once every SYN of the pod meets the agent; the proof follows, as some CNIs only let a pod's packets through
    * after ADD has returned. Resolves to false where the pod is not to be meshed.
    */
-  async addSandbox(pod: { uid: string; namespace: string; name: string }, sandbox: Sandbox): Promise<boolean> {
+  async addSandbox(pod: PodName, sandbox: Sandbox): Promise<boolean> {
     await this.#with.wishes.untilKnown(pod.uid);
     const wanted = this.#wanted(pod);
     if (wanted === undefined) return false;
@@ -107,7 +116,7 @@ export class Reconciler {
       if (occupant !== undefined) this.#release(occupant, 'its network namespace is of another pod');
       return this.#with.enrolment.enrol({ ...pod, ...sandbox, ...wanted });
     });
-    void this.#with.queue.run(pod.uid, () => this.#prove(enrolled, 'at-start'));
+    void this.#run(pod, () => this.#prove(enrolled, 'at-start'));
     return true;
   }
 
@@ -124,7 +133,7 @@ export class Reconciler {
   }
 
   #reconcile(): void {
-    const { wishes, pods, queue } = this.#with;
+    const { wishes, pods } = this.#with;
     for (const pod of wishes.pods.values()) {
       const enrolled = pods.get(pod.uid);
       const wanted = this.#wanted(pod);
@@ -137,7 +146,7 @@ export class Reconciler {
         });
       } else if (wanted !== undefined && enrolled !== undefined && !sameSkips(wanted.skips, enrolled.skips)) {
         this.#enqueue(pod, () => {
-          this.#with.enrolment.captureAgain(enrolled, wanted.skips);
+          if (pods.get(pod.uid) === enrolled) this.#with.enrolment.captureAgain(enrolled, wanted.skips);
           return Promise.resolve();
         });
       }
@@ -146,7 +155,7 @@ export class Reconciler {
     for (const uid of this.#retries.keys()) if (!wishes.pods.has(uid)) this.#forget(uid);
     for (const pod of pods.values()) {
       if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
-        void queue.run(pod.uid, () => {
+        void this.#run(pod, () => {
           if (pods.get(pod.uid) === pod) this.#release(pod, 'its network namespace is gone');
           return Promise.resolve();
         });
@@ -182,14 +191,17 @@ export class Reconciler {
   #enqueue(pod: OwnWorkload, task: () => Promise<void>): void {
     if (this.#queued.has(pod.uid)) return;
     this.#queued.add(pod.uid);
-    this.#with.queue
-      .run(pod.uid, task)
-      .catch((error: unknown) => {
-        this.#retryLater(pod.uid);
-        this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, toWeftError(error));
-      })
-      .finally(() => this.#queued.delete(pod.uid))
-      .catch(() => undefined);
+    void this.#run(pod, task).finally(() => this.#queued.delete(pod.uid));
+  }
+
+  /** In turn with whatever else happens to the pod. Nobody waits for it, so what it throws is reported. */
+  async #run({ uid, namespace, name }: PodName, task: () => Promise<void>): Promise<void> {
+    try {
+      await this.#with.queue.run(uid, task);
+    } catch (error) {
+      this.#retryLater(uid);
+      this.#reportNotMeshable(`${namespace}/${name}`, uid, toWeftError(error));
+    }
   }
 
   async #enrolRunning(workload: OwnWorkload): Promise<void> {
@@ -210,7 +222,7 @@ export class Reconciler {
   async #prove(pod: EnrolledPod, found: 'at-start' | 'running'): Promise<void> {
     const { pods, enrolment, onEvent } = this.#with;
     if (pods.get(pod.uid) !== pod) return;
-    const failure = await enrolment.prove(pod);
+    const failure = await enrolment.prove(pod).catch(toWeftError);
     if (pods.get(pod.uid) !== pod) return;
     if (failure === undefined) {
       this.#forget(pod.uid);
@@ -252,7 +264,7 @@ export class Reconciler {
   }
 
   /** A list that cannot be read skips nothing: a pod must not leave the mesh by a typing error. */
-  #skipsOf(pod: { uid: string; namespace: string; name: string }, configuration: Annotations): Skips {
+  #skipsOf(pod: PodName, configuration: Annotations): Skips {
     const known = this.#with.pods.get(pod.uid)?.skips;
     try {
       return parseSkips({}, configuration);
@@ -263,11 +275,7 @@ export class Reconciler {
   }
 
   /** Undefined where the pod is not to be meshed. */
-  #wanted(pod: {
-    uid: string;
-    namespace: string;
-    name: string;
-  }): { skips: Skips; ports: readonly number[] } | undefined {
+  #wanted(pod: PodName): { skips: Skips; ports: readonly number[] } | undefined {
     const wish = this.#with.wishes.of(pod);
     return wish && { skips: this.#skipsOf(pod, wish.configuration), ports: wish.ports };
   }
