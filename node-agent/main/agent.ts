@@ -18,7 +18,7 @@ import { AdminServer } from '../../admin/admin-server.ts';
 import { Adoption } from './adoption.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { explain, logMeshProblem, logPodEvent } from './agent-log.ts';
-import { Broker } from './broker.ts';
+import { Broker, startBroker } from './broker.ts';
 import type { CniInstaller } from '../cni-install/cni-installer.ts';
 import { cniInstallerOf } from '../cni-install/agents-installer.ts';
 import { CaptureProof } from './capture-proof.ts';
@@ -29,12 +29,10 @@ import { EnrolledPods } from './enrolled-pods.ts';
 import { Enrolment } from './enrolment.ts';
 import { HandOver } from './hand-over.ts';
 import { KeyedQueue } from './keyed-queue.ts';
-import type { ControllerAccess } from './embedded-controller.ts';
-import { startEmbeddedController } from './embedded-controller.ts';
-import { readToken } from './directory/controller.ts';
+import type { ControllerAccess } from './controller-access.ts';
+import { openControllerAccess } from './controller-access.ts';
 import { bpfObjects, brokerPath, podsFile } from './layout.ts';
 import { MeshClient } from './mesh-client.ts';
-import { ManifestSource } from '../../control-plane/sources/manifests.ts';
 import { readNamespacesFile, writeNamespacesFile } from './namespaces-file.ts';
 import type { NativeAddon } from './native.ts';
 import { NetnsFinder } from './netns-finder.ts';
@@ -49,9 +47,6 @@ const drainGraceMs = 3000; // longer than a handshake that was under way when th
 const drainMarginMs = 2000;
 const settleMs = 2000; // for pods that are joining or leaving while a successor waits
 const firstNewsMs = 1000; // until then the CNI plugin answers by itself
-
-/** Where the build put it. */
-const brokerBinary = process.env['WEFT_BROKER'] ?? new URL('../../build/weft-broker', import.meta.url).pathname;
 
 /** The main process: everything of a node but the bytes. ARCHITECTURE.md tells what a generation is. */
 export class Agent {
@@ -168,7 +163,7 @@ export class Agent {
     mkdirSync(generation, { recursive: true });
     for (const folder of [config.runDir, generation]) chmodSync(folder, 0o711); // workers, of another uid, pass through
     let agent: Agent | undefined = undefined;
-    const broker = await startBroker(config, native, generation, capture, () => agent?.onBrokerLost());
+    const broker = await startBroker(config, native, generation, capture.listenersMap, () => agent?.onBrokerLost());
     agent = new Agent(config, log, native, capture, broker, generation);
     await agent.#admin.listen(config.admin.host, config.admin.port);
     const mesh = await agent.#connect();
@@ -187,21 +182,7 @@ export class Agent {
     const onProblem = (problem: WeftError): void => {
       logMeshProblem(this.#log, problem);
     };
-    const { objects, tokenFile } = this.#config;
-    if ('manifests' in objects) {
-      const source = new ManifestSource(objects.manifests);
-      source.onChange(() => {
-        for (const problem of source.problems())
-          this.#log.error({ code: problem.code, hint: problem.hint }, problem.message);
-      });
-      this.#access = await startEmbeddedController(this.#config, source, onProblem, this.#stop.signal);
-    } else {
-      this.#access = {
-        url: objects.controller,
-        token: () => readToken(tokenFile ?? ''),
-        close: () => Promise.resolve(),
-      };
-    }
+    this.#access = await openControllerAccess(this.#config, this.#log, onProblem, this.#stop.signal);
     this.#mesh = await MeshClient.create({
       config: this.#config,
       access: this.#access,
@@ -328,7 +309,7 @@ export class Agent {
   onBrokerLost(): void {
     if (this.#stop.signal.aborted) return;
     this.#log.error('the broker ended; starting another');
-    startBroker(this.#config, this.#native, this.#generation, this.#capture, () => this.onBrokerLost())
+    startBroker(this.#config, this.#native, this.#generation, this.#capture.listenersMap, () => this.onBrokerLost())
       .then(async (broker) => {
         this.#broker = broker;
         await this.#adoption.ofLostBroker();
@@ -398,22 +379,4 @@ export class Agent {
     if (event.type === 'released') this.#mesh?.link.left(event.pod);
     logPodEvent(this.#log, event);
   }
-}
-
-async function startBroker(
-  config: AgentConfig,
-  native: NativeAddon,
-  generation: string,
-  capture: Capture,
-  onLost: () => void,
-): Promise<Broker> {
-  const broker = await Broker.spawn({
-    binary: brokerBinary,
-    path: brokerPath(generation),
-    workerUid: config.workerUid,
-    native,
-    onLost,
-  });
-  broker.setListenerMap(capture.listenersMap);
-  return broker;
 }

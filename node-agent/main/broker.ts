@@ -2,9 +2,14 @@ import { spawn } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { WeftError } from '../../mesh/errors.ts';
+import type { AgentConfig } from '../config.ts';
 import type { AddPodMessage, BrokerAnswer, ProveMessage } from './broker-protocol.ts';
 import * as protocol from './broker-protocol.ts';
+import { brokerPath } from './layout.ts';
 import type { BrokerConnection, NativeAddon } from './native.ts';
+
+/** Where the build put it. */
+const binary = process.env['WEFT_BROKER'] ?? new URL('../../build/weft-broker', import.meta.url).pathname;
 
 const connectDeadlineMs = 3000;
 const connectPollMs = 5;
@@ -150,4 +155,18 @@ function brokerError(what: string, answer: BrokerAnswer): WeftError {
 
 function ignore(): void {
   return;
+}
+
+/** That of a generation, told which map its listeners belong into. @param listenersMap descriptor @throws WeftError WEFT-E105 */
+export async function startBroker(
+  config: Pick<AgentConfig, 'workerUid'>,
+  native: NativeAddon,
+  generation: string,
+  listenersMap: number,
+  onLost: () => void,
+): Promise<Broker> {
+  const { workerUid } = config;
+  const broker = await Broker.spawn({ binary, path: brokerPath(generation), workerUid, native, onLost });
+  broker.setListenerMap(listenersMap);
+  return broker;
 }

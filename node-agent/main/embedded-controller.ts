@@ -7,14 +7,9 @@ import { TokenAuthority, newTokenKey } from '../../control-plane/identity/token-
 import type { Source } from '../../control-plane/sources/source.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { AgentConfig } from '../config.ts';
+import type { ControllerAccess } from './controller-access.ts';
 
 const tokenLifeMs = 600_000;
-
-export interface ControllerAccess {
-  readonly url: string;
-  readonly token: () => Promise<string>;
-  readonly close: () => Promise<void>;
-}
 
 /** The controller of a mesh of one node, in this process: the same code as weft-controller's, reached the same way over loopback. */
 export async function startEmbeddedController(

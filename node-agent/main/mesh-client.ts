@@ -10,7 +10,7 @@ import type { Logger } from '../log.ts';
 import type { MessageToWorker } from '../worker/messages.ts';
 import { IdentityClient, createControllerTransport } from './directory/controller.ts';
 import { DirectoryClient } from './directory/directory-client.ts';
-import type { ControllerAccess } from './embedded-controller.ts';
+import type { ControllerAccess } from './controller-access.ts';
 import type { EnrolledPods } from './enrolled-pods.ts';
 import { NodeIdentities } from './identity/node-identities.ts';
 import type { Credentials } from './identity/credentials.ts';
