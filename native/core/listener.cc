@@ -12,6 +12,9 @@ constexpr int kAcceptsPerTurn = 64;
 constexpr int kMostRest = 65536;
 constexpr int64_t kPauseUs = 100'000;
 
+// By its timer: then it is not watched.
+bool IsPaused(const Timer& listener) { return listener.linked(); }
+
 }  // namespace
 
 Listener::Listener(EventLoop& loop, Acceptor& acceptor, uint32_t pod, Descriptor socket)
@@ -20,9 +23,9 @@ Listener::Listener(EventLoop& loop, Acceptor& acceptor, uint32_t pod, Descriptor
 }
 
 void Listener::Close() {
-  Timer::Unlink();
   if (!socket_) return;
-  loop_.Remove(socket_.get());
+  if (!IsPaused(*this)) loop_.Remove(socket_.get());
+  Timer::Unlink();
   socket_.Reset();
 }
 
@@ -59,14 +62,15 @@ bool Listener::Accept() {
   }
 }
 
-// Connections wait in the kernel until there are descriptors again; a watched socket would spin meanwhile.
+// Connections wait in the kernel until there are descriptors again; a watched socket would spin meanwhile, one that
+// listens no more whichever events are asked for (epoll_ctl(2), EPOLLHUP).
 void Listener::Pause() {
-  loop_.Modify(socket_.get(), 0, *this);
+  if (!IsPaused(*this)) loop_.Remove(socket_.get());
   loop_.Schedule(*this, loop_.now_us() + kPauseUs);
 }
 
 void Listener::Expired() {
-  if (socket_) loop_.Modify(socket_.get(), EPOLLIN, *this);
+  if (!loop_.TryAdd(socket_.get(), EPOLLIN, *this)) loop_.Schedule(*this, loop_.now_us() + kPauseUs);
 }
 
 }  // namespace weft::core

@@ -42,7 +42,7 @@ void SocketStream::Ready(uint32_t events) {
   if ((events & ~EPOLLOUT) != 0) readable_ = true;
   if ((events & EPOLLOUT) != 0 && !kept_.empty()) {
     Flush();
-    if (!closed_ && kept_.empty()) events_->Drained();
+    if (write_error_ == 0 && kept_.empty()) events_->Drained();
   }
   if (closed_) return;
   if ((events & (EPOLLERR | EPOLLHUP)) != 0 && paused_ && fails_early_) {
