@@ -46,6 +46,30 @@ TEST("http2: a gRPC response that has begun ends with a status when its app is g
   CHECK_EQUAL(http.decider.EndedAt(0).outcome.grpc_status, 14u);
 }
 
+TEST("http2: a connection ends by its idle timeout also where its client takes nothing of what is left to send") {
+  MeshOptions options = Detecting();
+  options.decide = [decide = options.decide](core::ConnectionRecord& record) {
+    decide(record);
+    if (record.decision.action == core::Action::kHttp) record.decision.idle_timeout_ms = 300;
+  };
+  HttpMesh http(options);
+  ClientPeer client(http.Client());
+  client.events.consumes = false;
+  client.session.Open(Request("GET", "/"));
+  client.Step();
+  ServerPeer app(http.App());
+  const std::string body(100'000, 'x');  // more than the client's window, and little enough to be kept
+  app.events.on_end = [&](Stream& stream) {
+    app.session.Respond(stream, Response(200, false));
+    app.session.Write(stream, Bytes(body));
+    app.session.Finish(stream);
+  };
+  RunUntil([&] { return http.decider.ended() == 1; }, client, app);
+  CheckEnded(http, 0, Ending::kComplete, 200);
+  RunUntil([&] { return client.ended; }, client);
+  EVENTUALLY(http.mesh.statistics().connections == 0);
+}
+
 TEST("http2: resets pass both ways with their codes, and end nothing else") {
   Http2Mesh http;
   ClientPeer client(http.Client());
@@ -142,7 +166,7 @@ TEST("http2: a client is told to go when the engine drains, and its request is f
   RunUntil([&] { return client.ended; }, client, app);
   CHECK(client.events.log.find("1 head 200") != std::string::npos);
   CheckEnded(http, 0, Ending::kComplete, 200);
-  EVENTUALLY(http.Connections() == 0);
+  EVENTUALLY(http.mesh.statistics().connections == 0);
 }
 
 TEST("http2: a client that resets what it asks, again and again, is sent away") {
@@ -160,7 +184,7 @@ TEST("http2: a client that resets what it asks, again and again, is sent away") 
     open = open && got != 0 && (got > 0 || errno == EAGAIN);
   }
   CHECK(stream < 40'000);
-  EVENTUALLY(http.Connections() == 0);
+  EVENTUALLY(http.mesh.statistics().connections == 0);
 }
 
 }  // namespace

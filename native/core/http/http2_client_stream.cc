@@ -40,6 +40,7 @@ http2::ErrorCode CodeOf(Ending ending, uint32_t detail) {
 Http2ClientStream::Http2ClientStream(Http2ServerConnection& connection, http2::Stream& stream)
     : connection_(connection), shared_(connection.shared()), stream_(&stream) {
   stream.context = this;
+  connection.ExchangeBegan();
 }
 
 const Identity& Http2ClientStream::client() const { return connection_.identity(); }
@@ -173,7 +174,9 @@ void Http2ClientStream::Gone(Ending ending, uint32_t detail) {
 
 void Http2ClientStream::Free() {
   if (stream_ != nullptr) std::exchange(stream_, nullptr)->context = nullptr;
-  if (std::exchange(exchange_, nullptr) != nullptr) shared_.loop.Retire(std::unique_ptr<Http2ClientStream>(this));
+  if (std::exchange(exchange_, nullptr) == nullptr) return;
+  connection_.ExchangeEnded();
+  shared_.loop.Retire(std::unique_ptr<Http2ClientStream>(this));
 }
 
 }  // namespace weft::core::http

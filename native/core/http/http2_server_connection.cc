@@ -97,6 +97,7 @@ void Http2ServerConnection::OnEnd(http2::Stream& stream) {
 }
 
 void Http2ServerConnection::OnSent(http2::Stream& stream, size_t bytes) {
+  used_us_ = shared_.loop.now_us();
   if (Http2ClientStream* const side = SideOf(stream)) side->Sent(bytes);
 }
 
@@ -126,14 +127,19 @@ void Http2ServerConnection::Expired() {
   if (lingering_) return Close(reason_, static_cast<int>(error_));
   const int64_t now_us = shared_.loop.now_us();
   if (session_.open_streams() > 0) {
-    used_us_ = now_us;
+    if (exchanges_ == 0 && IsIdle(now_us)) return Close(CloseReason::kIdleTimeout, ETIMEDOUT);
+    if (exchanges_ > 0) used_us_ = now_us;
     return ScheduleNext();
   }
   if (session_.draining()) {
     if (now_us - used_us_ >= kGoAwayUs) return Close(CloseReason::kFinished, 0);
     return ScheduleNext();
   }
-  now_us < used_us_ + int64_t{idle_timeout_ms_} * 1000 ? ScheduleNext() : Drain();
+  IsIdle(now_us) ? Drain() : ScheduleNext();
+}
+
+bool Http2ServerConnection::IsIdle(int64_t now_us) const {
+  return idle_timeout_ms_ != 0 && now_us >= used_us_ + int64_t{idle_timeout_ms_} * 1000;
 }
 
 void Http2ServerConnection::EndStreams(CloseReason reason) {

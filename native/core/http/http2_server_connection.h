@@ -31,6 +31,8 @@ class Http2ServerConnection final : public Connection,
   Shared& shared() { return shared_; }
   http2::ServerSession& session() { return session_; }
   uint32_t http_context() const { return http_context_; }
+  void ExchangeBegan() { exchanges_++; }
+  void ExchangeEnded() { exchanges_--; }
 
  private:
   size_t Received(std::string_view bytes) override;
@@ -51,6 +53,7 @@ class Http2ServerConnection final : public Connection,
   void OnGoAway(http2::ErrorCode) override {}
   void OnOutput() override { pump_.Announce(); }
 
+  bool IsIdle(int64_t now_us) const;
   void ScheduleNext();
   // All that is to be said has been. What the client still sends is thrown away: answered with a reset, it could make
   // the client miss our last words.
@@ -66,6 +69,7 @@ class Http2ServerConnection final : public Connection,
   int64_t closed_us_ = 0;
   const uint32_t http_context_;
   const uint32_t idle_timeout_ms_;
+  uint32_t exchanges_ = 0;  // under way; of others the client may still have to take the end
   uint32_t error_ = 0;
   CloseReason reason_ = CloseReason::kError;
   uint32_t discarded_ = 0;
