@@ -38,8 +38,7 @@ Error Parse(Kind kind, const std::string& text, http1::Head& out) {
   out.Reset(kind);
   const http1::Parsed parsed = http1::ParseHead(out, text, kLimits);
   if (parsed.error != Error::kNone) return parsed.error;
-  if (parsed.progress != http1::Progress::kDone || out.next_line != text.size()) return Error::kTruncated;
-  return kind == Kind::kTrailers ? http1::CheckTrailers(out) : http1::InterpretFields(out);
+  return parsed.progress == http1::Progress::kDone && out.next_line == text.size() ? Error::kNone : Error::kTruncated;
 }
 
 bool TakesTrailers(const Head& request) {
