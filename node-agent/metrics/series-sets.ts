@@ -120,7 +120,7 @@ export function labelsOfKey(set: SeriesSet, key: string): Record<string, string>
 }
 
 /** Stands for all values for which there was no room. */
-export const overflowValue = 'overflow';
+const overflowValue = 'overflow';
 
 /** Of the series that counts what has no room of its own. */
 export function foldedKey(set: SeriesSet, key: string): string {
