@@ -70,6 +70,14 @@ const catalogue = {
     'Look at the cause, at --controller, at the controller and at the network between them; the agent tries again by itself.',
   'WEFT-E224':
     'Look at the cause and at --run-dir. While the controller is away, an agent that restarts has no certificates.',
+  'WEFT-E230':
+    'Send the token of a service account as "authorization: Bearer"; Prometheus reads it from authorization.credentials_file.',
+  'WEFT-E231':
+    'Bind the reader to a ClusterRole that may `get` the nonResourceURL /metrics. `kubectl auth can-i get /metrics --as USER` tells.',
+  'WEFT-E232':
+    'Ask again: nobody could say whether the token is good. Look whether the controller and the API server answer.',
+  'WEFT-E233':
+    'Look who has the port (`ss -ltnp` on the node), or choose another by --metrics; the agent tries again by itself.',
   'WEFT-E401': '`weft help` lists the commands, `weft COMMAND --help` the flags of one.',
   'WEFT-E402':
     'Look at --kubeconfig, KUBECONFIG and --context; `kubectl config get-contexts` lists what there is to choose from.',
