@@ -7,6 +7,7 @@ import { parseNetwork } from '../mesh/address.ts';
 import { createExpositions } from '../admin/exposition.ts';
 import type { AnyRegistry } from '../admin/registries.ts';
 import { AdminServer } from '../admin/admin-server.ts';
+import type { Readers } from '../admin/readers.ts';
 import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
 import { version } from '../mesh/version.ts';
@@ -96,6 +97,7 @@ async function clear(): Promise<void> {
 interface Surroundings {
   readonly source: Source;
   readonly authenticator: Authenticator;
+  readonly readers?: Readers;
   readonly registerMetrics?: (registry: AnyRegistry) => void;
   readonly troubles?: Troubles;
   /** Until the signal; resolves once another replica may take over. */
@@ -133,7 +135,7 @@ async function run(): Promise<void> {
     counts.problem(problem.code);
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
-  const { source, authenticator, registerMetrics, troubles, write, close } = await openSurroundings(onProblem);
+  const { source, authenticator, readers, registerMetrics, troubles, write, close } = await openSurroundings(onProblem);
   const issuer = orExit(
     await IssuerSource.open({
       folder: values.issuer ?? join(values['state-dir'], 'issuer'),
@@ -161,6 +163,7 @@ async function run(): Promise<void> {
     leafLifeMs,
     tls: orExit(certificate()),
     ...(troubles && { troubles }),
+    ...(readers && { readers }),
     count: counts.certificate,
     onProblem,
   });

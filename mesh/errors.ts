@@ -95,9 +95,13 @@ export type ErrorCode = keyof typeof catalogue;
 
 export const errorCodes = Object.keys(catalogue) as readonly ErrorCode[];
 
+export function isErrorCode(code: string | null): code is ErrorCode {
+  return code !== null && Object.hasOwn(catalogue, code);
+}
+
 /** What to look at next; undefined of a code that only another version knows. */
 export function hintOf(code: string): string | undefined {
-  return Object.hasOwn(catalogue, code) ? catalogue[code as ErrorCode] : undefined;
+  return isErrorCode(code) ? catalogue[code] : undefined;
 }
 
 export class WeftError extends Error {

@@ -14,7 +14,7 @@ import { createAgentExpositions } from '../metrics/exposition.ts';
 import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { addWorkerProcesses } from '../metrics/worker-processes.ts';
-import { AdminServer } from '../../admin/admin-server.ts';
+import { AgentAdmin } from './agent-admin.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { explain, logMeshProblem, logPodEvent } from './agent-log.ts';
 import { Broker } from './broker.ts';
@@ -64,7 +64,7 @@ export class Agent {
   readonly #generation: string;
   readonly #proof: CaptureProof;
   readonly #enrolment: Enrolment;
-  readonly #admin: AdminServer;
+  readonly #admin: AgentAdmin;
   readonly #installer: CniInstaller | undefined;
   readonly #queue = new KeyedQueue(enrolmentsAtOnce);
   readonly #handOver: HandOver;
@@ -94,7 +94,8 @@ export class Agent {
     this.#pods = new EnrolledPods(podsFile(config.runDir));
     this.#handOver = new HandOver(config.runDir, () => this.standAside());
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
-    this.#admin = new AdminServer({
+    this.#admin = new AgentAdmin({
+      ...{ config, log },
       metrics: createAgentExpositions(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),
@@ -110,9 +111,9 @@ export class Agent {
         this.#stop.signal,
       ),
       reasonsNotReady: () => reasonsNotReady(this.#status()),
-      onError: (error) => {
-        log.error({ error }, 'the admin server failed');
-      },
+      reviewReader: async (token, signal) =>
+        this.#mesh?.reviewReader(token, signal) ?? new WeftError('WEFT-E306', 'the agent is starting'),
+      onProblem: this.#onProblem,
     });
     this.#workers = new WorkerSupervisor({
       count: config.workers,
@@ -167,7 +168,7 @@ export class Agent {
     let agent: Agent | undefined = undefined;
     const broker = await startBroker(config, native, generation, capture, () => agent?.onBrokerLost());
     agent = new Agent(config, log, native, capture, broker, generation);
-    await agent.#admin.listen(config.admin.host, config.admin.port);
+    await agent.#admin.listen();
     const mesh = await agent.#connect();
     agent.#workers.start();
     await agent.#adopt();
@@ -181,9 +182,6 @@ export class Agent {
 
   /** To the controller, or to one of this process. */
   async #connect(): Promise<MeshClient> {
-    const onProblem = (problem: WeftError): void => {
-      logMeshProblem(this.#log, problem);
-    };
     const { objects, tokenFile } = this.#config;
     if ('manifests' in objects) {
       const source = new ManifestSource(objects.manifests);
@@ -191,7 +189,7 @@ export class Agent {
         for (const problem of source.problems())
           this.#log.error({ code: problem.code, hint: problem.hint }, problem.message);
       });
-      this.#access = await startEmbeddedController(this.#config, source, onProblem, this.#stop.signal);
+      this.#access = await startEmbeddedController(this.#config, source, this.#onProblem, this.#stop.signal);
     } else {
       this.#access = {
         url: objects.controller,
@@ -208,11 +206,16 @@ export class Agent {
       tellWorkers: (message) => {
         this.#workers.broadcast(message);
       },
+      ...(this.#admin.useCredentials && { onOwnCredentials: this.#admin.useCredentials }),
       log: this.#log,
-      onProblem,
+      onProblem: this.#onProblem,
     });
     return this.#mesh;
   }
+
+  readonly #onProblem = (problem: WeftError): void => {
+    logMeshProblem(this.#log, problem);
+  };
 
   /**
    * Takes over what the pinned maps hold: this generation's listeners first, then its programs, then the earlier generations are told
@@ -400,8 +403,7 @@ export class Agent {
         break;
       case 'credentials-refused': {
         const { identity, reason } = message;
-        const problem = new WeftError('WEFT-E221', `a worker cannot use the certificate of ${identity}: ${reason}`);
-        logMeshProblem(this.#log, problem);
+        this.#onProblem(new WeftError('WEFT-E221', `a worker cannot use the certificate of ${identity}: ${reason}`));
         break;
       }
       case 'pod-drained':
