@@ -84,7 +84,7 @@ const catalogue = {
   'WEFT-E403': 'Try the same with kubectl: `kubectl get --raw /version` and `kubectl auth can-i --list`.',
   'WEFT-E404': 'Install Weft, or name the namespace that it is installed in with -L.',
   'WEFT-E405':
-    'Look at the pod with `kubectl describe pod`, and whether a network policy keeps the API server from its admin port.',
+    'Look at the pod with `kubectl describe pod`, and whether you may get and create pods/portforward in its namespace.',
   'WEFT-E406': 'Look at the cause. Rendering needs Helm 3 or 4: put `helm` on the PATH, or name it with WEFT_HELM.',
   'WEFT-E407':
     'Take the namespaces and pods out of the mesh first (`kubectl label namespace NAME weft.dev/mesh-`), or use --force.',
