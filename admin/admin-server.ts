@@ -14,7 +14,10 @@ export interface AdminServerOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** `/live`, `/ready` and `/metrics`, with the answers of Linkerd's proxy on the same port. */
+/**
+ * `/live`, `/ready` and `/metrics`, with the answers of Linkerd's proxy on the same port. Who does not ask from the same loopback, as the
+ * kubelet of another network or a stranger, is told that the process lives and the codes of what it lacks, and no more.
+ */
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
@@ -56,15 +59,26 @@ export class AdminServer {
     '/live': (_, response) => {
       sendText(response, 200, 'live\n');
     },
-    '/ready': (_, response) => {
+    '/ready': ({ socket }, response) => {
       const reasons = this.#options.reasonsNotReady();
       if (reasons.length === 0) sendText(response, 200, 'ready\n');
-      else sendText(response, 503, `${reasons.join('\n')}\n`);
+      else sendText(response, 503, `${(isLoopback(socket.remoteAddress) ? reasons : codesIn(reasons)).join('\n')}\n`);
     },
     '/metrics': async (request, response) => {
+      if (!isLoopback(request.socket.remoteAddress)) return void response.writeHead(403).end();
       await sendMetrics(this.#options.metrics, request, response);
     },
   };
+}
+
+/** @param address as Node tells it, which writes IPv4 on a socket of both families as IPv6 */
+export function isLoopback(address: string | undefined): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address ?? '');
+}
+
+export function codesIn(reasons: readonly string[]): readonly string[] {
+  const codes = new Set(reasons.flatMap((reason) => reason.match(/\bWEFT-E\d{3}\b/g) ?? []));
+  return codes.size === 0 ? ['not ready'] : [...codes];
 }
 
 function sendText(response: ServerResponse, status: number, text: string): void {
