@@ -382,6 +382,43 @@ describe('the controller', () => {
   });
 });
 
+describe('the scrape configuration of docs/metrics.md', () => {
+  const [scrape, role] = [
+    ...readFileSync(join(charts, '../../docs/metrics.md'), 'utf8').matchAll(/^```yaml\n([^]*?)^```$/gm),
+  ].map(([, text = '']): KubeObject => parse(text));
+  const objects = render();
+  const jobOf = (name: string): KubeObject =>
+    scrape.scrape_configs.find(({ job_name }: KubeObject) => job_name === name);
+
+  test('finds agents and controllers where the chart puts them, and knows them by their names', () => {
+    const agents = find(objects, 'DaemonSet', 'weft-agent');
+    const controllers = find(objects, 'Deployment', 'weft-controller');
+    for (const [job, { metadata, spec }] of [
+      [jobOf('weft-agents'), agents],
+      [jobOf('weft-controller'), controllers],
+    ]) {
+      const [discovery] = job.kubernetes_sd_configs;
+      const labels = Object.entries(spec.template.metadata.labels as Record<string, string>);
+      assert.ok(labels.some(([name, value]) => `${name}=${value}` === discovery.selectors[0].label));
+      assert.equal(job.scheme, 'https');
+      const { serviceAccountName } = spec.template.spec;
+      assert.equal(metadata.name, serviceAccountName);
+      const name = `${serviceAccountName}.weft-system.serviceaccount.identity.weft-system.cluster.local`;
+      assert.equal(job.tls_config.server_name, name);
+    }
+    const { metrics } = parseConfig(agents.spec.template.spec.containers[0].args as string[], { WEFT_NODE_NAME: 'n' });
+    const replaced = jobOf('weft-agents').relabel_configs.map(({ replacement }: KubeObject) => replacement as string);
+    assert.deepEqual(replaced.slice(0, 2), [`$1:${metrics?.port}`, `[$1]:${metrics?.port}`]);
+    const [kept] = jobOf('weft-controller').relabel_configs;
+    const [{ ports }] = controllers.spec.template.spec.containers;
+    assert.ok(ports.some(({ name }: KubeObject) => name === kept.regex));
+  });
+
+  test('goes with a right to read metrics and no other', () => {
+    assert.deepEqual(role.rules, [{ nonResourceURLs: ['/metrics'], verbs: ['get'] }]);
+  });
+});
+
 describe('the issuer', () => {
   test('is made where none is given: one that the controller takes, whose key agents never see', () => {
     const objects = render('--set', 'identity.issuer.lifeDays=30');
