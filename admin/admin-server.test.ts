@@ -16,7 +16,7 @@ import { parseExposition } from './test-exposition.ts';
 import type { AnyRegistry } from './registries.ts';
 import { createRegistries } from './registries.ts';
 import type { AdminServerOptions } from './admin-server.ts';
-import { AdminServer } from './admin-server.ts';
+import { AdminServer, codesIn, isLoopback } from './admin-server.ts';
 
 function count(registry: AnyRegistry): void {
   new Counter({ name: 'tcp_open_total', help: 'h', labelNames: ['pod'], registers: [registry] }).inc({ pod: 'web' }, 7);
@@ -89,6 +89,19 @@ test('/ready tells every reason not to be, at the time of the question', async (
   assert.deepEqual([status, String(body)], [503, 'the agent is starting\nno worker runs\n']);
   set.reasons = [];
   assert.equal(String((await set.get('/ready?verbose')).body), 'ready\n');
+});
+
+test('strangers are told codes, and who a stranger is says the address', () => {
+  for (const own of ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1']) assert.ok(isLoopback(own), own);
+  for (const other of ['10.1.27.0', '12.7.0.1', '::', '::ffff:10.127.0.1', 'fd00::1', '', undefined])
+    assert.ok(!isLoopback(other), String(other));
+  const reasons = [
+    'WEFT-E306 the controller',
+    'web.shop has no certificate yet: WEFT-E223 10.0.0.1',
+    'WEFT-E306 again',
+  ];
+  assert.deepEqual(codesIn(reasons), ['WEFT-E306', 'WEFT-E223']);
+  assert.deepEqual(codesIn(['the agent is starting']), ['not ready']);
 });
 
 function opened(body: Buffer | string, format: 'text' | 'openMetrics'): number | undefined {

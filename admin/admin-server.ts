@@ -1,14 +1,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
 
 import type { Expositions } from './exposition.ts';
+import { listen } from './listen.ts';
+import { sendMetrics } from './send-metrics.ts';
 
 const requestTimeoutMs = 10_000;
-/** Of zlib: metrics are so alike that more effort saves little and costs the thread pool three times the time. */
-const gzipLevel = 1;
 
 export interface AdminServerOptions {
   readonly metrics: Expositions;
@@ -17,7 +14,10 @@ export interface AdminServerOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** `/live`, `/ready` and `/metrics`, with the answers of Linkerd's proxy on the same port. */
+/**
+ * `/live`, `/ready` and `/metrics`, with the answers of Linkerd's proxy on the same port. Who does not ask from the same loopback, as the
+ * kubelet of another network or a stranger, is told that the process lives and the codes of what it lacks, and no more.
+ */
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
@@ -36,13 +36,7 @@ export class AdminServer {
 
   /** Resolves to the port. */
   async listen(host: string, port: number): Promise<number> {
-    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-    this.#server.once('error', reject);
-    this.#server.listen({ host, port, reusePort: true }, () => resolve(undefined)); // a process that takes over listens beside the old one
-    await promise;
-    this.#server.off('error', reject);
-    const address = this.#server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+    return listen(this.#server, host, port);
   }
 
   async close(): Promise<void> {
@@ -65,40 +59,26 @@ export class AdminServer {
     '/live': (_, response) => {
       sendText(response, 200, 'live\n');
     },
-    '/ready': (_, response) => {
+    '/ready': ({ socket }, response) => {
       const reasons = this.#options.reasonsNotReady();
       if (reasons.length === 0) sendText(response, 200, 'ready\n');
-      else sendText(response, 503, `${reasons.join('\n')}\n`);
+      else sendText(response, 503, `${(isLoopback(socket.remoteAddress) ? reasons : codesIn(reasons)).join('\n')}\n`);
     },
     '/metrics': async (request, response) => {
-      await this.#sendMetrics(request, response);
+      if (!isLoopback(request.socket.remoteAddress)) return void response.writeHead(403).end();
+      await sendMetrics(this.#options.metrics, request, response);
     },
   };
-
-  async #sendMetrics({ method, headers }: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { text: plain, openMetrics } = this.#options.metrics;
-    const asked = headers.accept?.includes('application/openmetrics-text') === true ? openMetrics : plain;
-    response.setHeader('content-type', asked.contentType);
-    response.setHeader('vary', 'accept, accept-encoding');
-    const isCompressed = takesGzip(headers['accept-encoding']);
-    if (isCompressed) response.setHeader('content-encoding', 'gzip');
-    if (method === 'HEAD') return void response.end();
-    const text = Readable.from(asked.write());
-    const sent = isCompressed ? pipeline(text, createGzip({ level: gzipLevel }), response) : pipeline(text, response);
-    await sent.catch((error: unknown) => {
-      if (!hasGone(error)) throw error;
-    });
-  }
 }
 
-/** RFC 9110, 12.5.3: a weight of 0 forbids. */
-function takesGzip(accepted = ''): boolean {
-  return accepted.split(',').some((one) => /^\s*gzip\s*(?:$|;(?!\s*q=0(?:\.0*)?\s*$))/i.test(one));
+/** @param address as Node tells it, which writes IPv4 on a socket of both families as IPv6 */
+export function isLoopback(address: string | undefined): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address ?? '');
 }
 
-/** The client does not wait for the end. */
-function hasGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE';
+export function codesIn(reasons: readonly string[]): readonly string[] {
+  const codes = new Set(reasons.flatMap((reason) => reason.match(/\bWEFT-E\d{3}\b/g) ?? []));
+  return codes.size === 0 ? ['not ready'] : [...codes];
 }
 
 function sendText(response: ServerResponse, status: number, text: string): void {

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
+import { Readers } from '../admin/readers.ts';
 import type { WeftError } from '../mesh/errors.ts';
 import type { Workload } from '../mesh/workload.ts';
+import { reviewerOf } from './access/metrics-readers.ts';
 import { PodEvents } from './events/pod-events.ts';
 import { Troubles } from './events/troubles.ts';
 import type { Authenticator } from './identity/certificate-authority.ts';
@@ -16,6 +18,8 @@ import { KubernetesSource } from './sources/kubernetes/kubernetes-source.ts';
 
 /** Of the Lease, in the namespace of the controller. */
 const leaseName = 'weft-controller';
+/** For two questions. */
+const reviewMs = 6000;
 
 export interface ClusterOptions {
   /** Absent in a pod. */
@@ -30,6 +34,8 @@ export interface ClusterOptions {
 export interface Cluster {
   readonly source: KubernetesSource;
   readonly authenticator: Authenticator;
+  /** Of metrics. */
+  readonly readers: Readers;
   readonly isLeader: boolean;
   /** What agents tell, to be said as Events. */
   readonly troubles: Troubles;
@@ -68,6 +74,7 @@ export function openCluster({ kubeconfig, onProblem, log, ...agents }: ClusterOp
   return {
     source,
     authenticator: new TokenReviewAuthenticator({ api: client, ...agents }),
+    readers: new Readers({ review: reviewerOf(client), deadlineMs: reviewMs }),
     get isLeader() {
       return election.isLeader;
     },

@@ -1,5 +1,7 @@
 import { formatIdentityName } from '../mesh/identity-name.ts';
 import type { MeshScope } from '../mesh/identity-name.ts';
+import { agentIdentity } from '../mesh/agent-identity.ts';
+import type { Readers } from '../admin/readers.ts';
 import type { Network } from '../mesh/address.ts';
 import type { ErrorCode } from '../mesh/errors.ts';
 import { WeftError } from '../mesh/errors.ts';
@@ -23,6 +25,8 @@ export interface ControllerOptions {
   /** PEM; absent only where nobody but this process connects. */
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly troubles?: Troubles;
+  /** Of metrics; absent where no API server knows them. */
+  readonly readers?: Pick<Readers, 'review'>;
   readonly count?: (outcome: 'signed' | ErrorCode) => void;
   readonly onProblem: (problem: WeftError) => void;
 }
@@ -49,7 +53,7 @@ export class Controller {
       issuer,
       lifeMs: leafLifeMs,
       ...(options.count && { count: options.count }),
-      workloads: { identitiesOf: (node) => identitiesOf(model, node) },
+      workloads: { identitiesOf: (node) => identitiesOf(model, node, mesh) },
     });
     this.#source = source;
     this.#model = model;
@@ -61,6 +65,7 @@ export class Controller {
       directory: this.#directory,
       authenticator,
       certify: (request, signal) => authority.certify(request, signal),
+      ...(options.readers && { readers: options.readers }),
       ...(options.tls && { tls: options.tls }),
       onError: onProblem,
     });
@@ -95,10 +100,14 @@ export class Controller {
   }
 }
 
-/** Of the pods that are in the mesh, or are to be: their agents need a certificate before they can be announced. */
-function identitiesOf(model: Model, node: string): Set<string> {
+/**
+ * Of the pods that are in the mesh, or are to be, as their agents need a certificate before they can be announced; and that of the agent
+ * itself.
+ */
+function identitiesOf(model: Model, node: string, mesh: MeshScope): Set<string> {
   const running = model
     .workloadsOf(node)
     .filter(({ wanted, terminal, identity }) => wanted && !terminal && identity !== '');
-  return new Set(running.map(({ identity }) => identity));
+  const own = agentIdentity(mesh);
+  return new Set([...running.map(({ identity }) => identity), ...(own === undefined ? [] : [own])]);
 }

@@ -7,6 +7,8 @@ import { parseNetwork } from '../mesh/address.ts';
 import { createExpositions } from '../admin/exposition.ts';
 import type { AnyRegistry } from '../admin/registries.ts';
 import { AdminServer } from '../admin/admin-server.ts';
+import { MetricsServer } from '../admin/metrics-server.ts';
+import type { Readers } from '../admin/readers.ts';
 import { parseDuration } from '../mesh/duration.ts';
 import { WeftError } from '../mesh/errors.ts';
 import { version } from '../mesh/version.ts';
@@ -36,7 +38,8 @@ const usage = `Usage: weft-controller --kubernetes [--kubeconfig FILE] [flags]
   --state-dir DIR          issuer, trust anchor and the key of tokens (default /var/lib/weft-controller)
   --issuer DIR             folder with tls.crt, tls.key and ca.crt (default: <state-dir>/issuer, made where it is absent)
   --listen HOST:PORT       for agents (default 0.0.0.0:8086)
-  --admin HOST:PORT        where /live, /ready and /metrics are served (default 0.0.0.0:9990)
+  --admin HOST:PORT        where /live and /ready are served, and /metrics and reasons to the loopback (default 0.0.0.0:9990)
+  --metrics HOST:PORT      where /metrics is served by HTTPS, to who has a token that the API server lets get it; needs --kubernetes
   --own-namespace NAME     the mesh's own, never captured (default weft-system)
   --trust-domain NAME      of the identities (default cluster.local)
   --cluster-networks CIDRS where pods and services are
@@ -96,6 +99,7 @@ async function clear(): Promise<void> {
 interface Surroundings {
   readonly source: Source;
   readonly authenticator: Authenticator;
+  readonly readers?: Readers;
   readonly registerMetrics?: (registry: AnyRegistry) => void;
   readonly troubles?: Troubles;
   /** Until the signal; resolves once another replica may take over. */
@@ -119,6 +123,8 @@ async function openSurroundings(onProblem: (problem: WeftError) => void): Promis
     return { ...cluster, registerMetrics };
   }
   if (kubeconfig !== undefined) exitWithUsage('--kubeconfig goes with --kubernetes');
+  if (values.metrics !== undefined)
+    exitWithUsage('--metrics goes with --kubernetes: without an API server nobody can say who may read them');
   const source = new ManifestSource(manifests);
   source.onChange(() => source.problems().forEach(onProblem));
   return { source, authenticator: await openTokens() };
@@ -128,12 +134,14 @@ async function run(): Promise<void> {
   const leafLifeMs = orUsage(() => parseDuration(values['leaf-life']));
   const listenAddress = orUsage(() => parseListenAddress(values.listen));
   const adminAddress = orUsage(() => parseListenAddress(values.admin));
+  const { metrics: metricsText } = values;
+  const metricsAddress = metricsText === undefined ? undefined : orUsage(() => parseListenAddress(metricsText));
   const counts = new ControllerCounts();
   const onProblem = (problem: WeftError): void => {
     counts.problem(problem.code);
     log.warn({ code: problem.code, hint: problem.hint }, problem.message);
   };
-  const { source, authenticator, registerMetrics, troubles, write, close } = await openSurroundings(onProblem);
+  const { source, authenticator, readers, registerMetrics, troubles, write, close } = await openSurroundings(onProblem);
   const issuer = orExit(
     await IssuerSource.open({
       folder: values.issuer ?? join(values['state-dir'], 'issuer'),
@@ -150,8 +158,10 @@ async function run(): Promise<void> {
   const renewCertificate = (): void => {
     const renewed = certificate();
     if (renewed instanceof WeftError) onProblem(renewed);
-    else controller.setTls(renewed);
+    else for (const server of [controller, metricsServer]) server?.setTls(renewed);
   };
+  let metricsServer: MetricsServer | undefined;
+  const tls = orExit(certificate());
   const controller = new Controller({
     source,
     mesh,
@@ -159,8 +169,9 @@ async function run(): Promise<void> {
     authenticator,
     issuer: () => issuer.current,
     leafLifeMs,
-    tls: orExit(certificate()),
+    tls,
     ...(troubles && { troubles }),
+    ...(readers && { readers }),
     count: counts.certificate,
     onProblem,
   });
@@ -171,14 +182,17 @@ async function run(): Promise<void> {
     streams: controller.streams,
     issuerNotAfter: issuer.current.notAfter,
   });
-  const admin = new AdminServer({
-    metrics: createExpositions(createControllerRegistries(counts, status, registerMetrics)),
-    reasonsNotReady: () => reasonsNotReady(status()),
-    onError: (error) => {
-      log.error({ error }, 'the admin server failed');
-    },
-  });
+  const metrics = createExpositions(createControllerRegistries(counts, status, registerMetrics));
+  const onError = (error: unknown): void => {
+    log.error({ error }, 'the admin server failed');
+  };
+  const admin = new AdminServer({ metrics, reasonsNotReady: () => reasonsNotReady(status()), onError });
   await admin.listen(adminAddress.host, adminAddress.port);
+  if (metricsAddress !== undefined && readers !== undefined) {
+    metricsServer = new MetricsServer({ metrics, readers, onProblem, onError });
+    metricsServer.setTls(tls);
+    await metricsServer.listen(metricsAddress.host, metricsAddress.port);
+  }
   const stop = new AbortController();
   const renewal = setInterval(renewCertificate, Math.min(leafLifeMs * renewAt, longestTimerMs));
   const port = await controller.start(listenAddress.port, listenAddress.host, stop.signal);
@@ -189,7 +203,8 @@ async function run(): Promise<void> {
     clearInterval(renewal);
     stop.abort();
     const surroundings = Promise.resolve(written).then(close);
-    void Promise.all([controller.close(), issuer.close(), admin.close(), surroundings]).then(() => process.exit());
+    const servers = [controller, issuer, admin, metricsServer].map((server) => server?.close());
+    void Promise.all([...servers, surroundings]).then(() => process.exit());
   };
   process.once('SIGTERM', end);
   process.once('SIGINT', end);
@@ -211,6 +226,7 @@ function readArguments() {
     'state-dir': text('/var/lib/weft-controller'),
     listen: text('0.0.0.0:8086'),
     admin: text('0.0.0.0:9990'),
+    metrics: { type: 'string' },
     'own-namespace': text('weft-system'),
     'trust-domain': text('cluster.local'),
     'cluster-networks': text(privateNetworks),

@@ -70,13 +70,21 @@ const catalogue = {
     'Look at the cause, at --controller, at the controller and at the network between them; the agent tries again by itself.',
   'WEFT-E224':
     'Look at the cause and at --run-dir. While the controller is away, an agent that restarts has no certificates.',
+  'WEFT-E230':
+    'Send the token of a service account as "authorization: Bearer"; Prometheus reads it from authorization.credentials_file.',
+  'WEFT-E231':
+    'Bind the reader to a ClusterRole that may `get` the nonResourceURL /metrics. `kubectl auth can-i get /metrics --as USER` tells.',
+  'WEFT-E232':
+    'Ask again: nobody could say whether the token is good. Look whether the controller and the API server answer.',
+  'WEFT-E233':
+    'Look who has the port (`ss -ltnp` on the node), or choose another by --metrics; the agent tries again by itself.',
   'WEFT-E401': '`weft help` lists the commands, `weft COMMAND --help` the flags of one.',
   'WEFT-E402':
     'Look at --kubeconfig, KUBECONFIG and --context; `kubectl config get-contexts` lists what there is to choose from.',
   'WEFT-E403': 'Try the same with kubectl: `kubectl get --raw /version` and `kubectl auth can-i --list`.',
   'WEFT-E404': 'Install Weft, or name the namespace that it is installed in with -L.',
   'WEFT-E405':
-    'Look at the pod with `kubectl describe pod`, and whether a network policy keeps the API server from its admin port.',
+    'Look at the pod with `kubectl describe pod`, and whether you may get and create pods/portforward in its namespace.',
   'WEFT-E406': 'Look at the cause. Rendering needs Helm 3 or 4: put `helm` on the PATH, or name it with WEFT_HELM.',
   'WEFT-E407':
     'Take the namespaces and pods out of the mesh first (`kubectl label namespace NAME weft.dev/mesh-`), or use --force.',
@@ -87,9 +95,13 @@ export type ErrorCode = keyof typeof catalogue;
 
 export const errorCodes = Object.keys(catalogue) as readonly ErrorCode[];
 
+export function isErrorCode(code: string | null): code is ErrorCode {
+  return code !== null && Object.hasOwn(catalogue, code);
+}
+
 /** What to look at next; undefined of a code that only another version knows. */
 export function hintOf(code: string): string | undefined {
-  return Object.hasOwn(catalogue, code) ? catalogue[code as ErrorCode] : undefined;
+  return isErrorCode(code) ? catalogue[code] : undefined;
 }
 
 export class WeftError extends Error {

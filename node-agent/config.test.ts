@@ -25,7 +25,8 @@ test('defaults', () => {
     tokenFile: undefined,
     trustDomain: 'cluster.local',
     clusterNetworks: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'].map(parseNetwork),
-    admin: { host: '0.0.0.0', port: 4191 },
+    admin: { host: '127.0.0.1', port: 4191 },
+    metrics: undefined,
     leafLifeMs: 86_400_000,
     runDir: '/run/weft',
     stateDir: '/var/lib/weft',
@@ -75,6 +76,14 @@ test('a flag beats its environment variable, which beats the default', () => {
 test('with a controller there are no manifests', () => {
   const args = ['--controller', 'https://c:8086', '--cgroup', '/c', '--agent-cgroup', '/c/agent'];
   assert.deepEqual(parseConfig(args, {}).objects, { controller: 'https://c:8086' });
+});
+
+test('metrics are served to others only where an API server can say who they are', () => {
+  const args = ['--controller', 'https://c:8086', '--cgroup', '/c', '--agent-cgroup', '/c/agent'];
+  assert.deepEqual(parseConfig([...args, '--metrics', '[::]:4192'], {}).metrics, { host: '::', port: 4192 });
+  assert.equal(parseConfig(args, {}).metrics, undefined);
+  refuses([...args, '--metrics', '4192'], {}, /^--metrics: "4192" is not HOST:PORT$/);
+  refuses([...needed, '--metrics', '[::]:4192'], {}, /^--metrics needs --controller: without an API server/);
 });
 
 test('the CNI plugin is installed where a folder of networks is named', () => {

@@ -36,6 +36,8 @@ export interface AgentConfig {
   readonly clusterNetworks: readonly Network[];
   readonly leafLifeMs: number;
   readonly admin: ListenAddress;
+  /** Where readers from elsewhere get metrics, who are asked for a token; absent where they do not. */
+  readonly metrics: ListenAddress | undefined;
   readonly runDir: string;
   readonly stateDir: string;
   readonly pinDir: string;
@@ -102,7 +104,16 @@ const flags = {
   'same-node': { value: 'HOW', fallback: 'fused', help: 'fused or mtls: between pods of this node' },
   'leaf-life': { value: 'TIME', fallback: '24h', help: 'of certificates, where the controller runs in this process' },
   'run-dir': { value: 'DIR', fallback: '/run/weft', help: 'sockets and state that end with the boot' },
-  admin: { value: 'HOST:PORT', fallback: '0.0.0.0:4191', help: 'where /live, /ready and /metrics are served' },
+  admin: {
+    value: 'HOST:PORT',
+    fallback: '127.0.0.1:4191',
+    help: 'where /live, /ready and /metrics are served, to whoever asks',
+  },
+  metrics: {
+    value: 'HOST:PORT',
+    fallback: '',
+    help: 'where /metrics is served by HTTPS, to who has a token that the API server lets get it; needs --controller',
+  },
   'state-dir': { value: 'DIR', fallback: '/var/lib/weft', help: 'state that survives a reboot' },
   'pin-dir': { value: 'DIR', fallback: '/sys/fs/bpf/weft', help: 'where programs and maps are pinned' },
   'netns-dir': { value: 'DIR', fallback: '/run/netns', help: "where runtimes keep pods' network namespaces" },
@@ -152,18 +163,20 @@ export function parseConfig(args: readonly string[], environment: Environment = 
     }
   };
 
+  const objects = objectsFrom(
+    read('manifests', (text) => text),
+    read('controller', (text) => text),
+  );
   return Object.freeze({
     nodeName: read('node-name', nonEmpty),
     ownNamespace: read('own-namespace', nonEmpty),
-    objects: objectsFrom(
-      read('manifests', (text) => text),
-      read('controller', (text) => text),
-    ),
+    objects,
     controllerCa: read('controller-ca', (text) => (text === '' ? undefined : text)),
     tokenFile: read('token-file', (text) => (text === '' ? undefined : text)),
     trustDomain: read('trust-domain', nonEmpty),
     clusterNetworks: read('cluster-networks', (text) => text.split(',').map((part) => parseNetwork(part.trim()))),
     admin: read('admin', parseListenAddress),
+    metrics: read('metrics', (text) => metricsFrom(text, objects)),
     leafLifeMs: read('leaf-life', parseDuration),
     runDir: read('run-dir', nonEmpty),
     stateDir: read('state-dir', nonEmpty),
@@ -222,6 +235,14 @@ function objectsFrom(manifests: string, controller: string): AgentConfig['object
     throw new UsageError('give either --controller, or --manifests for a controller inside');
   }
   return controller === '' ? { manifests } : { controller };
+}
+
+/** @throws UsageError */
+function metricsFrom(text: string, objects: AgentConfig['objects']): ListenAddress | undefined {
+  if (text === '') return undefined;
+  if ('manifests' in objects)
+    throw new UsageError('--metrics needs --controller: without an API server nobody can say who may read them');
+  return parseListenAddress(text);
 }
 
 function cniFrom(confDir: string, binDir: string): AgentConfig['cni'] {

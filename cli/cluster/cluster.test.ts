@@ -6,6 +6,7 @@ import { FakeApiServer } from '../../control-plane/sources/kubernetes/fake-api-s
 import { version } from '../../mesh/version.ts';
 import { Cluster } from './cluster.ts';
 import type { KubeObject } from './objects.ts';
+import { TestPorts } from './test-ports.ts';
 
 const pods = '/api/v1/pods';
 const signal = () => AbortSignal.timeout(10_000);
@@ -67,26 +68,36 @@ test('the time is that of the server', async (t) => {
 });
 
 const pod: KubeObject = { metadata: { name: 'agent', namespace: 'weft-system' } };
-const ready = '/api/v1/namespaces/weft-system/pods/agent:4191/proxy/ready';
 
-test('a pod that answers is heard, whatever the status; what the server says in its place is an error', async (t) => {
+test('a pod that answers is heard, whatever the status', async (t) => {
   const { server, cluster } = await setUp(t);
-  const ask = () => cluster.askPod(pod, 4191, '/ready', signal());
-  const answer = (status: number, body: unknown) => server.handlers.set(ready, () => ({ status, body }));
-  answer(200, 'ready\n');
-  assert.deepEqual(await ask(), { status: 200, text: 'ready\n' });
-  const reasons = 'the agent is starting, and says so at length\n'.repeat(20);
-  answer(503, reasons);
-  assert.deepEqual(await ask(), { status: 503, text: reasons });
-  answer(404, '');
-  assert.deepEqual(await ask(), { status: 404, text: '' });
+  const ports = new TestPorts(server);
+  const reasons = 'the agent is starting, and says so at length\n'.repeat(20_000);
+  for (const answer of [
+    { status: 200, text: 'ready\n' },
+    { status: 503, text: reasons },
+    { status: 404, text: '' },
+  ]) {
+    ports.set('weft-system/agent', 4191, (path) => (path === '/ready' ? answer : { status: 500, text: path }));
+    assert.deepEqual(await cluster.askPod(pod, 4191, '/ready', signal()), answer);
+  }
+});
+
+test('what the API server or the kubelet says in its place is an error, and so is silence', async (t) => {
+  const { server, cluster } = await setUp(t);
+  const ports = new TestPorts(server);
   const code = 'WEFT-E405';
-  answer(503, { kind: 'Status', message: 'error trying to reach service: dial tcp: connection refused' });
+  const ask = (within = signal()) => cluster.askPod(pod, 4191, '/ready', within);
+  ports.set('weft-system/agent', 4191, 'refused');
   await assert.rejects(ask(), { code, message: /^weft-system\/agent port 4191: .*connection refused$/ });
-  answer(403, { kind: 'Status', message: 'pods/proxy is forbidden' });
-  await assert.rejects(ask(), { code, message: /forbidden$/ });
-  answer(503, "Error trying to reach service: 'EOF'"); // as older servers say it
+  ports.set('weft-system/agent', 4191, { refusal: 403, message: 'pods/portforward is forbidden' });
+  await assert.rejects(ask(), { code, message: /: the API server answers 403: pods\/portforward is forbidden$/ });
+  ports.set('weft-system/agent', 4191, 'silent');
+  await assert.rejects(ask(AbortSignal.timeout(100)), { code });
+  server.onUpgrade = (_, socket) => socket.destroy();
   await assert.rejects(ask(), { code });
+  server.onUpgrade = () => undefined;
+  await assert.rejects(ask(AbortSignal.timeout(100)), { code });
 });
 
 test('what somebody may is asked of the server, by whom', async (t) => {

@@ -1,12 +1,19 @@
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:http';
+import type { Duplex } from 'node:stream';
+
 import type { ApiAccess } from '../../control-plane/sources/kubernetes/api-access.ts';
 import type { ApiRequest, ApiText } from '../../control-plane/sources/kubernetes/api-client.ts';
-import { ApiClient, ApiFailure } from '../../control-plane/sources/kubernetes/api-client.ts';
+import { ApiClient, ApiFailure, textOf } from '../../control-plane/sources/kubernetes/api-client.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import { version } from '../../mesh/version.ts';
 import type { KubeObject } from './objects.ts';
+import { nameOf } from './objects.ts';
+import { forwardPort } from './port-forward.ts';
 
 const requestMs = 30_000;
 const pageSize = 500;
+const maximumAnswerBytes = 64 * 1024 * 1024;
 
 /** What somebody may want to do; of a whole cluster where no namespace is named. */
 export interface Right {
@@ -26,9 +33,11 @@ export interface AdminAnswer {
 
 /** What `weft` asks of a cluster. Everything is read anew at each call and ends with the signal, or after 30 s. @throws WeftError E403, E405 */
 export class Cluster {
+  readonly #access: ApiAccess;
   readonly #client: ApiClient;
 
   constructor(access: ApiAccess) {
+    this.#access = access;
     this.#client = new ApiClient(access, `weft/${version}`);
   }
 
@@ -95,16 +104,15 @@ export class Cluster {
     return answer.status?.allowed === true;
   }
 
-  /** What a pod answers on its admin port, whatever its status; the API server passes it on. */
+  /** What a pod answers on its admin port, whatever its status, by way of the API server. */
   async askPod(pod: KubeObject, port: number, path: string, signal: AbortSignal): Promise<AdminAnswer> {
-    const { namespace = '', name } = pod.metadata;
-    const proxy = `/api/v1/namespaces/${namespace}/pods/${name}:${port}/proxy${path}`;
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(requestMs)]);
     try {
-      const { text } = await this.#client.text({ path: proxy, accept: 'text/plain' }, signal, requestMs);
-      return { status: 200, text };
+      const connection = await forwardPort(this.#access, pod, port, bounded);
+      return await askOver(connection, path, bounded);
     } catch (error) {
-      if (error instanceof ApiFailure && !isOfServer(error.text)) return { status: error.status, text: error.text };
-      throw new WeftError('WEFT-E405', `${namespace}/${name} port ${port}: ${messageOf(error)}`, { cause: error });
+      const why = messageOf(bounded.aborted ? bounded.reason : error);
+      throw new WeftError('WEFT-E405', `${nameOf(pod)} port ${port}: ${why}`, { cause: error });
     }
   }
 
@@ -127,13 +135,19 @@ export class Cluster {
   }
 }
 
-/** Refusals of the API server itself are Status objects; what a pod answers is passed on as it is. */
-function isOfServer(text: string): boolean {
-  if (/^error trying to reach service/i.test(text)) return true;
+async function askOver(connection: Duplex, path: string, signal: AbortSignal): Promise<AdminAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const headers = { host: 'localhost', accept: 'text/plain', connection: 'close' };
+  connection.on('error', reject);
   try {
-    return (JSON.parse(text) as { kind?: unknown } | null)?.kind === 'Status';
-  } catch {
-    return false;
+    if (connection.errored) throw connection.errored;
+    request({ createConnection: () => connection, path, headers, signal }, resolve)
+      .on('error', reject)
+      .end();
+    const answer = await promise;
+    return { status: answer.statusCode ?? 0, text: await textOf(answer, maximumAnswerBytes) };
+  } finally {
+    connection.destroy();
   }
 }
 

@@ -8,6 +8,7 @@ import { version } from '../../mesh/version.ts';
 import { Cluster } from './cluster.ts';
 import { Facts } from './facts.ts';
 import type { KubeObject } from './objects.ts';
+import { TestPorts } from './test-ports.ts';
 
 /** What a controller or an agent answers. */
 export interface TestAdmin {
@@ -26,6 +27,7 @@ const daySeconds = 86_400;
 /** An API server with objects at paths, whose clock may be set, and with pods that answer on their admin ports. */
 export class TestCluster {
   readonly server = new FakeApiServer([]);
+  readonly ports = new TestPorts(this.server);
   /** VERB RESOURCE */
   readonly denied = new Set<string>();
   readonly deniedToOthers = new Set<string>();
@@ -98,21 +100,16 @@ export class TestCluster {
 
   /** What the pod answers on the port, through the API server. */
   answer(pod: string, port: number, admin: TestAdmin): void {
-    const proxy = `${namespaces}/${ownNamespace}/pods/${pod}:${port}/proxy`;
-    this.server.handlers.set(`${proxy}/ready`, () => ({ status: admin.ready.status, body: admin.ready.text }));
-    this.server.handlers.set(`${proxy}/metrics`, () => ({
-      status: 200,
-      body: [...admin.metrics].map(([series, value]) => `${series} ${value}\n`).join(''),
-    }));
+    this.ports.set(`${ownNamespace}/${pod}`, port, (path) => {
+      if (path === '/ready') return admin.ready;
+      if (path !== '/metrics') return { status: 404, text: '' };
+      return { status: 200, text: [...admin.metrics].map(([series, value]) => `${series} ${value}\n`).join('') };
+    });
   }
 
   /** As if nothing listened there. */
   silence(pod: string, port: number): void {
-    const body = { kind: 'Status', code: 503, message: 'error trying to reach service: dial tcp: connection refused' };
-    for (const path of ['/ready', '/metrics']) {
-      const proxy = `${namespaces}/${ownNamespace}/pods/${pod}:${port}/proxy`;
-      this.server.handlers.set(proxy + path, () => ({ status: 503, body }));
-    }
+    this.ports.set(`${ownNamespace}/${pod}`, port, 'refused');
   }
 }
 

@@ -95,7 +95,7 @@ test('without a usable kubeconfig, that is the check that fails', async () => {
 test('colours and what is waited for are for terminals', async (t) => {
   const { kubeconfig, cluster } = await installation(t);
   cluster.silence('agent-node-1', 4191);
-  const { out, err } = await run(['check', '--kubeconfig', kubeconfig, '--wait', '2100ms'], true);
+  const { out, err } = await run(['check', '--kubeconfig', kubeconfig, '--wait', '3500ms'], true);
   assert.match(out, /\u001b\[32m√\u001b\[0m can query/);
   assert.match(out, /\u001b\[31m×\u001b\[0m agents tell how they are/);
   assert.match(err, /^… agents tell how they are: WEFT-E405 .*\r\u001b\[K$/);

@@ -6,7 +6,9 @@ import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import type { HandlerContext } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 
+import type { Readers } from '../../admin/readers.ts';
 import { WeftError } from '../../mesh/errors.ts';
+import { Access as AccessService } from '../gen/weft/v1/access_pb.ts';
 import type { ConnectRequest, ConnectResponse } from '../gen/weft/v1/directory_pb.ts';
 import { Directory as DirectoryService } from '../gen/weft/v1/directory_pb.ts';
 import { Identity as IdentityService } from '../gen/weft/v1/identity_pb.ts';
@@ -23,6 +25,8 @@ export interface ControlServerOptions {
   readonly directory: Directory;
   readonly authenticator: Authenticator;
   readonly certify: Certify;
+  /** Of metrics; absent where no API server knows them. */
+  readonly readers?: Pick<Readers, 'review'>;
   /** PEM. Absent only on a loopback of one process. */
   readonly tls?: { readonly key: string; readonly cert: string };
   /** Told once for each refusal and each stream that ends in an error. */
@@ -52,6 +56,7 @@ export class ControlServer {
       routes: (router) => {
         router.service(DirectoryService, { connect: (requests, context) => this.#connect(requests, context) });
         router.service(IdentityService, { certify: (request, context) => this.#certify(request, context) });
+        router.service(AccessService, { reviewReader: (request, context) => this.#reviewReader(request, context) });
       },
     });
     const { tls } = options;
@@ -113,17 +118,38 @@ export class ControlServer {
 
   async *#connect(requests: AsyncIterable<ConnectRequest>, context: HandlerContext): AsyncGenerator<ConnectResponse> {
     try {
-      const token = bearerToken(context.requestHeader.get('authorization'));
-      const caller = token instanceof WeftError ? token : await this.#authenticate(token, context.signal);
-      if (caller instanceof WeftError) throw caller;
-      yield* this.#options.directory.connect(caller.node, requests, context.signal);
+      const { node } = await this.#caller(context);
+      yield* this.#options.directory.connect(node, requests, context.signal);
     } catch (error) {
       throw this.#refusal(error);
     }
   }
 
-  async #authenticate(token: string, signal: AbortSignal): Promise<{ readonly node: string } | WeftError> {
-    return this.#options.authenticator.authenticate(token, AbortSignal.any([signal, AbortSignal.timeout(unaryMs)]));
+  /** The agent whose token the call carries. @throws WeftError */
+  async #caller({ requestHeader, signal }: HandlerContext): Promise<{ readonly node: string }> {
+    const token = bearerToken(requestHeader.get('authorization'));
+    if (token instanceof WeftError) throw token;
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(unaryMs)]);
+    const caller = await this.#options.authenticator.authenticate(token, bounded);
+    if (caller instanceof WeftError) throw caller;
+    return caller;
+  }
+
+  /** What it answers is logged by the agent, as strangers decide how often they ask. */
+  async #reviewReader(
+    { token }: { readonly token: string },
+    context: HandlerContext,
+  ): Promise<{ refusal: string; reason: string }> {
+    try {
+      await this.#caller(context);
+    } catch (error) {
+      throw this.#refusal(error);
+    }
+    const { readers } = this.#options;
+    const refusal = readers
+      ? await readers.review(token)
+      : new WeftError('WEFT-E232', 'this controller has no API server to ask');
+    return { refusal: refusal?.code ?? '', reason: refusal?.message ?? '' };
   }
 
   async #certify(

@@ -23,6 +23,6 @@ test('the generated code is what the schema generates, and the schema is clean',
         .sort()
         .map((name) => [name, readFileSync(join(base, 'weft/v1', name), 'utf8')]),
     );
-  assert.equal(generated(join(folder, 'gen')).size, 2);
+  assert.equal(generated(join(folder, 'gen')).size, 3);
   assert.deepEqual(generated(join(root, 'control-plane/gen')), generated(join(folder, 'gen')));
 });

@@ -113,6 +113,7 @@ describe('charts', () => {
       ['agent.workers=65', /workers/],
       ['agent.workrs=5', /workrs/],
       ['agent.sameNode=never', /sameNode/],
+      ['agent.metrics=4192', /metrics/],
       ['agent.terminationGracePeriodSeconds=5', /terminationGracePeriodSeconds/],
       ['identity.leafLife=1day', /leafLife/],
       ['identity.issuer.tls.crtPEM=abc', /crtPEM/],
@@ -255,6 +256,24 @@ describe('the agent', () => {
     assert.deepEqual(new Set(container.volumeMounts.map(({ name }: KubeObject) => name as string)), volumes);
   });
 
+  test('is asked on the loopback without a token; elsewhere it tells metrics alone, to who has one, or nothing', () => {
+    const [container] = spec().containers;
+    const config = parseConfig(container.args as string[], { WEFT_NODE_NAME: 'n1' });
+    assert.deepEqual(
+      [config.admin, config.metrics],
+      [
+        { host: '127.0.0.1', port: 4191 },
+        { host: '::', port: 4192 },
+      ],
+    );
+    for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe']) {
+      const { host, port } = container[probe].httpGet;
+      assert.deepEqual({ host, port }, config.admin);
+    }
+    const [silent] = spec('--set', 'agent.metrics=').containers;
+    assert.equal(parseConfig(silent.args as string[], { WEFT_NODE_NAME: 'n1' }).metrics, undefined);
+  });
+
   test('has the paths of the host under their own names where the plugin needs them', () => {
     const pod = spec('--set', 'node.cniConfDir=/k3s/net.d,node.cniBinDir=/k3s/bin,node.netnsDir=/var/run/netns');
     const hostPaths = Object.fromEntries(
@@ -346,8 +365,9 @@ describe('the controller', () => {
     assert.deepEqual(spec.policyTypes, ['Ingress']);
     assert.deepEqual(
       spec.ingress.map(({ ports }: KubeObject) => ports[0].port as string),
-      ['grpc', 'admin'],
+      ['grpc', 'metrics'],
     );
+    assert.ok(!JSON.stringify(spec.ingress[1].from).includes('podSelector'), 'the probes of kubelets need no rule');
     const strict = find(
       render('--set', 'networkPolicies.restrictEgress=true,networkPolicies.apiServerPorts={6443}'),
       'NetworkPolicy',
@@ -359,6 +379,43 @@ describe('the controller', () => {
       [53, 53, 6443],
     );
     assert.ok(!render('--set', 'networkPolicies.enabled=false').some(({ kind }) => kind === 'NetworkPolicy'));
+  });
+});
+
+describe('the scrape configuration of docs/metrics.md', () => {
+  const [scrape, role] = [
+    ...readFileSync(join(charts, '../../docs/metrics.md'), 'utf8').matchAll(/^```yaml\n([^]*?)^```$/gm),
+  ].map(([, text = '']): KubeObject => parse(text));
+  const objects = render();
+  const jobOf = (name: string): KubeObject =>
+    scrape.scrape_configs.find(({ job_name }: KubeObject) => job_name === name);
+
+  test('finds agents and controllers where the chart puts them, and knows them by their names', () => {
+    const agents = find(objects, 'DaemonSet', 'weft-agent');
+    const controllers = find(objects, 'Deployment', 'weft-controller');
+    for (const [job, { metadata, spec }] of [
+      [jobOf('weft-agents'), agents],
+      [jobOf('weft-controller'), controllers],
+    ]) {
+      const [discovery] = job.kubernetes_sd_configs;
+      const labels = Object.entries(spec.template.metadata.labels as Record<string, string>);
+      assert.ok(labels.some(([name, value]) => `${name}=${value}` === discovery.selectors[0].label));
+      assert.equal(job.scheme, 'https');
+      const { serviceAccountName } = spec.template.spec;
+      assert.equal(metadata.name, serviceAccountName);
+      const name = `${serviceAccountName}.weft-system.serviceaccount.identity.weft-system.cluster.local`;
+      assert.equal(job.tls_config.server_name, name);
+    }
+    const { metrics } = parseConfig(agents.spec.template.spec.containers[0].args as string[], { WEFT_NODE_NAME: 'n' });
+    const replaced = jobOf('weft-agents').relabel_configs.map(({ replacement }: KubeObject) => replacement as string);
+    assert.deepEqual(replaced.slice(0, 2), [`$1:${metrics?.port}`, `[$1]:${metrics?.port}`]);
+    const [kept] = jobOf('weft-controller').relabel_configs;
+    const [{ ports }] = controllers.spec.template.spec.containers;
+    assert.ok(ports.some(({ name }: KubeObject) => name === kept.regex));
+  });
+
+  test('goes with a right to read metrics and no other', () => {
+    assert.deepEqual(role.rules, [{ nonResourceURLs: ['/metrics'], verbs: ['get'] }]);
   });
 });
 

@@ -14,8 +14,8 @@ import { createAgentExpositions } from '../metrics/exposition.ts';
 import { addNodeFamilies, kernelFeatures } from '../metrics/node-facts.ts';
 import { seriesMemoryBytes } from '../metrics/series-memory.ts';
 import { addWorkerProcesses } from '../metrics/worker-processes.ts';
-import { AdminServer } from '../../admin/admin-server.ts';
 import { Adoption } from './adoption.ts';
+import { AgentAdmin } from './agent-admin.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { explain, logMeshProblem, logPodEvent } from './agent-log.ts';
 import { Broker, startBroker } from './broker.ts';
@@ -61,7 +61,7 @@ export class Agent {
   readonly #proof: CaptureProof;
   readonly #enrolment: Enrolment;
   readonly #adoption: Adoption;
-  readonly #admin: AdminServer;
+  readonly #admin: AgentAdmin;
   readonly #installer: CniInstaller | undefined;
   readonly #queue = new KeyedQueue(enrolmentsAtOnce);
   readonly #handOver: HandOver;
@@ -91,7 +91,8 @@ export class Agent {
     this.#pods = new EnrolledPods(podsFile(config.runDir));
     this.#handOver = new HandOver(config.runDir, () => this.standAside());
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
-    this.#admin = new AdminServer({
+    this.#admin = new AgentAdmin({
+      ...{ config, log },
       metrics: createAgentExpositions(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),
@@ -107,9 +108,9 @@ export class Agent {
         this.#stop.signal,
       ),
       reasonsNotReady: () => reasonsNotReady(this.#status()),
-      onError: (error) => {
-        log.error({ error }, 'the admin server failed');
-      },
+      reviewReader: async (token, signal) =>
+        this.#mesh?.reviewReader(token, signal) ?? new WeftError('WEFT-E306', 'the agent is starting'),
+      onProblem: this.#onProblem,
     });
     this.#workers = new WorkerSupervisor({
       count: config.workers,
@@ -165,7 +166,7 @@ export class Agent {
     let agent: Agent | undefined = undefined;
     const broker = await startBroker(config, native, generation, capture.listenersMap, () => agent?.onBrokerLost());
     agent = new Agent(config, log, native, capture, broker, generation);
-    await agent.#admin.listen(config.admin.host, config.admin.port);
+    await agent.#admin.listen();
     const mesh = await agent.#connect();
     agent.#workers.start();
     await agent.#adopt();
@@ -179,10 +180,7 @@ export class Agent {
 
   /** To the controller, or to one of this process. */
   async #connect(): Promise<MeshClient> {
-    const onProblem = (problem: WeftError): void => {
-      logMeshProblem(this.#log, problem);
-    };
-    this.#access = await openControllerAccess(this.#config, this.#log, onProblem, this.#stop.signal);
+    this.#access = await openControllerAccess(this.#config, this.#log, this.#onProblem, this.#stop.signal);
     this.#mesh = await MeshClient.create({
       config: this.#config,
       access: this.#access,
@@ -192,11 +190,16 @@ export class Agent {
       tellWorkers: (message) => {
         this.#workers.broadcast(message);
       },
+      ...(this.#admin.useCredentials && { onOwnCredentials: this.#admin.useCredentials }),
       log: this.#log,
-      onProblem,
+      onProblem: this.#onProblem,
     });
     return this.#mesh;
   }
+
+  readonly #onProblem = (problem: WeftError): void => {
+    logMeshProblem(this.#log, problem);
+  };
 
   /** What the kernel has captured is this generation's now; the earlier ones are told to finish. */
   async #adopt(): Promise<void> {
@@ -364,8 +367,7 @@ export class Agent {
         break;
       case 'credentials-refused': {
         const { identity, reason } = message;
-        const problem = new WeftError('WEFT-E221', `a worker cannot use the certificate of ${identity}: ${reason}`);
-        logMeshProblem(this.#log, problem);
+        this.#onProblem(new WeftError('WEFT-E221', `a worker cannot use the certificate of ${identity}: ${reason}`));
         break;
       }
       case 'pod-drained':

@@ -2,16 +2,19 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { agentIdentity } from '../../mesh/agent-identity.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { Trouble } from '../../mesh/trouble.ts';
 import type { AgentConfig } from '../config.ts';
 import type { AgentStatus } from '../metrics/agent-status.ts';
 import type { Logger } from '../log.ts';
 import type { MessageToWorker } from '../worker/messages.ts';
+import { AccessClient } from './directory/access-client.ts';
 import { IdentityClient, createControllerTransport } from './directory/controller.ts';
 import { DirectoryClient } from './directory/directory-client.ts';
 import type { ControllerAccess } from './controller-access.ts';
 import type { EnrolledPods } from './enrolled-pods.ts';
+import type { Certifier } from './identity/node-identities.ts';
 import { NodeIdentities } from './identity/node-identities.ts';
 import type { Credentials } from './identity/credentials.ts';
 import { SavedLeaves } from './identity/saved-leaves.ts';
@@ -27,6 +30,8 @@ export interface MeshClientOptions {
   /** By uid: what pods of this node suffer from now. */
   readonly troubles: () => ReadonlyMap<string, Trouble>;
   readonly tellWorkers: (message: MessageToWorker) => void;
+  /** Told of each certificate of the agent itself, which workers have no part in; absent where it needs none. */
+  readonly onOwnCredentials?: (credentials: Credentials) => void;
   readonly log: Pick<Logger, 'info' | 'debug'>;
   readonly onProblem: (problem: WeftError) => void;
 }
@@ -39,8 +44,13 @@ const ticketKeyLifeMs = 6 * 3_600_000;
 export class MeshClient {
   readonly link: MeshLink;
   readonly wishes: PodWishes;
+  /** Whether somebody may read metrics. */
+  readonly reviewReader: AccessClient['reviewReader'];
   readonly #directory: DirectoryClient;
   readonly #identities: NodeIdentities;
+  /** The agent's. */
+  readonly #own: NodeIdentities | undefined;
+  readonly #ownIdentity: string | undefined;
   readonly #tellWorkers: (message: MessageToWorker) => void;
   readonly #savedLeaves: SavedLeaves;
   readonly #onProblem: (problem: WeftError) => void;
@@ -56,11 +66,15 @@ export class MeshClient {
       ...(config.controllerCa !== undefined && { tls: { ca: readAnew(config.controllerCa), serverName } }),
     });
     const identityClient = new IdentityClient(transport);
+    const certifier: Certifier = {
+      certify: async (csr, signal) => identityClient.certify(await access.token(), csr, signal),
+    };
+    this.reviewReader = new AccessClient(transport, access.token).reviewReader;
     this.#tellWorkers = tellWorkers;
     this.#onProblem = onProblem;
     this.#savedLeaves = new SavedLeaves(join(config.runDir, 'leaves.json'));
     this.#identities = new NodeIdentities({
-      certifier: { certify: async (csr, signal) => identityClient.certify(await access.token(), csr, signal) },
+      certifier,
       saved: this.#savedLeaves.load(),
       onCredentials: (credentials) => {
         this.#saveSoon();
@@ -74,6 +88,13 @@ export class MeshClient {
       },
       onError: onProblem,
     });
+    const { onOwnCredentials } = options;
+    this.#ownIdentity = agentIdentity({
+      controlPlaneNamespace: config.ownNamespace,
+      trustDomain: config.trustDomain,
+    });
+    this.#own =
+      onOwnCredentials && new NodeIdentities({ certifier, onCredentials: onOwnCredentials, onError: onProblem });
     this.#directory = new DirectoryClient({
       node: config.nodeName,
       transport,
@@ -94,6 +115,7 @@ export class MeshClient {
         const anchorPrints = anchors.map(fingerprint);
         log.info({ anchors: anchorPrints, issuer: fingerprint(issuer) }, 'trust bundle');
         this.#identities.trust(anchors, issuer);
+        this.#own?.trust(anchors, issuer);
       },
       onProblem,
     });
@@ -119,6 +141,7 @@ export class MeshClient {
   /** What an earlier agent captured must be `adopted` before, or the directory would call them unmeshed. */
   start(signal: AbortSignal): void {
     this.#running = this.#directory.run(signal);
+    if (this.#ownIdentity !== undefined) this.#own?.want(new Set([this.#ownIdentity]));
     const rotation = setInterval(() => {
       this.#ticketKeys = [randomBytes(ticketKeyBytes), ...this.#ticketKeys.slice(0, 1)];
       this.#tellWorkers({ type: 'ticket-keys', keys: this.#ticketKeys });
@@ -132,7 +155,7 @@ export class MeshClient {
   async ended(): Promise<void> {
     await this.#running;
     clearTimeout(this.#saveTimer);
-    await this.#identities.close();
+    await Promise.all([this.#identities.close(), this.#own?.close()]);
     clearTimeout(this.#saveTimer); // closing released them all, but the next agent wants them
   }
 

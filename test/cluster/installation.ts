@@ -118,8 +118,9 @@ export class Installation {
 
   /** 0 where no agent answers. */
   async #capturedOn(node: Node): Promise<number> {
-    const url = `http://${node.address}:${adminPort}/metrics`;
-    const { stdout } = await this.cluster.run(['curl', '--silent', '--max-time', '2', url]);
+    const url = `http://127.0.0.1:${adminPort}/metrics`;
+    if (node.machine.init === undefined) return 0;
+    const { stdout } = await node.machine.run(['curl', '--silent', '--max-time', '2', url]);
     return Number(/^weft_pods(?:\{.*\})? (\d+)$/m.exec(stdout)?.[1] ?? 0);
   }
 }

@@ -85,8 +85,8 @@ suite('the mesh on a real cluster', () => {
     const [client] = await shop.podsOf('client');
     assert.ok(client);
     await shop.exec(client, [...curl, 'http://web/']);
-    const { address } = cluster.node(client.spec.nodeName);
-    const exposition = await cluster.run([...curl, `http://${address}:${adminPort}/metrics`]);
+    const { machine } = cluster.node(client.spec.nodeName);
+    const exposition = await machine.run([...curl, `http://127.0.0.1:${adminPort}/metrics`]);
     const { samples } = parseExposition(exposition.stdout, 'text');
     const counted = samples.filter(({ name: family, labels }) => {
       return family === 'request_total' && labels['direction'] === 'outbound' && labels['dst_service'] === 'web';

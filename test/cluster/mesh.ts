@@ -16,6 +16,8 @@ import type { Node } from './node.ts';
 
 const namespace = 'weft-system';
 const port = 8086;
+/** Where agents and the controller serve metrics to who has a token. */
+export const metricsPorts = { agent: 4192, controller: 9991 } as const;
 const startDeadlineMs = 30_000;
 const home = '/var/lib/weft-controller';
 const tokenLife = '8h';
@@ -61,7 +63,11 @@ export class ProcessMesh {
       'current-context': 'weft',
     };
     writeFileSync(machine.path(`${home}/kubeconfig`), JSON.stringify(kubeconfig), { mode: 0o600 });
-    const flags = ['--kubernetes', '--kubeconfig', `${home}/kubeconfig`, '--listen', `${apiServer.address}:${port}`];
+    const flags = [
+      ['--kubernetes', '--kubeconfig', `${home}/kubeconfig`],
+      ['--listen', `${apiServer.address}:${port}`],
+      ['--metrics', `${apiServer.address}:${metricsPorts.controller}`],
+    ].flat();
     const earlier = readies(this.controllerLines());
     machine.daemon('weft-controller', [process.execPath, path('control-plane/main.ts'), ...flags]);
     await this.#ready('the controller', earlier, () => this.controllerLines());
@@ -82,6 +88,7 @@ export class ProcessMesh {
       ['--controller-ca', '/run/weft/ca.crt'],
       ['--token-file', '/run/weft/token'],
       ['--node-name', node.name],
+      ['--metrics', `[::]:${metricsPorts.agent}`],
       ['--cgroup', cgroup], // of this node alone: the kernel is that of all of them
       ['--agent-cgroup', join(cgroup, 'weft-agent')],
       ['--kubelet-cgroup', join(cgroup, 'kubelet')],

@@ -15,7 +15,7 @@ import { processesBelow } from './cgroups.ts';
 import { Cluster } from './cluster.ts';
 import { imageNames } from './images.ts';
 import { apiServer } from './layout.ts';
-import { ProcessMesh } from './mesh.ts';
+import { ProcessMesh, metricsPorts } from './mesh.ts';
 import type { Node } from './node.ts';
 import { appPort } from './objects.ts';
 import { teardown } from './teardown.ts';
@@ -25,8 +25,12 @@ import { Workloads } from './workloads.ts';
 const name = 'reach';
 const namespace = 'shop';
 const adminPort = 4191;
-const controller = { name: 'controller', port: 8086 };
+const controller = { name: 'controller', port: 8086, adminPort: 9990 };
 const settleMs = 20_000;
+/** Agent and controller keep a good answer for 20 s each. */
+const revokedMs = 45_000;
+const reader = 'metrics-reader';
+const noAnswer = ['000', '502']; // which is what the pod's own agent says of a connection that was refused, or ended without an answer
 
 interface Answer {
   readonly status: number;
@@ -70,6 +74,27 @@ suite('what a pod can reach of Weft', () => {
     return readFileSync(node.machine.path('/run/weft/token'), 'utf8').trim();
   }
 
+  async function readerToken(): Promise<string> {
+    await cluster.apply([
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: reader, namespace } },
+      {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'ClusterRole',
+        metadata: { name: reader },
+        rules: [{ nonResourceURLs: ['/metrics'], verbs: ['get'] }],
+      },
+    ]);
+    return (await shop.kubectl('create', 'token', reader)).trim();
+  }
+
+  function bindReader(): Promise<unknown> {
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: reader };
+    const subjects = [{ kind: 'ServiceAccount', name: reader, namespace }];
+    const metadata = { name: reader };
+    const apiVersion = 'rbac.authorization.k8s.io/v1';
+    return cluster.apply([{ apiVersion, kind: 'ClusterRoleBinding', metadata, roleRef, subjects }]);
+  }
+
   function identityOf(account: string): string {
     return `${account}.${namespace}.serviceaccount.identity.weft-system.cluster.local`;
   }
@@ -108,17 +133,29 @@ suite('what a pod can reach of Weft', () => {
     return call('/weft.v1.Identity/Certify', CertifyRequestSchema, { token, csr });
   }
 
-  async function get(url: string, method = 'GET'): Promise<string> {
-    const command = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', '3', '-X', method, url];
-    return (await shop.tryIn(pod, command)).stdout.trim();
+  /** By whose token it comes, where it has one. */
+  async function get(url: string, { method = 'GET', token = '' } = {}): Promise<string> {
+    const authorization = token === '' ? [] : ['-H', `Authorization: Bearer ${token}`];
+    const answer = ['-sk', '-o', '/tmp/answer', '-w', '%{http_code}', '--max-time', '10'];
+    return (await shop.tryIn(pod, ['curl', ...answer, '-X', method, ...authorization, url])).stdout.trim();
+  }
+
+  /** What get() got last. */
+  function lastAnswer(): Promise<string> {
+    return shop.exec(pod, ['cat', '/tmp/answer']);
+  }
+
+  async function until(what: string, holds: () => Promise<boolean>, deadlineMs = settleMs): Promise<number> {
+    const started = performance.now();
+    while (!(await holds())) {
+      assert.ok(performance.now() - started < deadlineMs, `${what}: not after ${deadlineMs} ms`);
+      await delay(200);
+    }
+    return Math.round(performance.now() - started);
   }
 
   test('the pods are in the mesh', async () => {
-    const deadline = performance.now() + settleMs;
-    while ((await get(`http://${other.status.podIP}:${appPort}/`)) !== '200') {
-      assert.ok(performance.now() < deadline);
-      await delay(200);
-    }
+    await until('one reaches the other', async () => (await get(`http://${other.status.podIP}:${appPort}/`)) === '200');
     const lines = cluster.nodes.flatMap((node) => mesh.agentLines(node));
     assert.equal(lines.filter(({ msg }) => msg === 'new pod joined the mesh').length, 2);
   });
@@ -128,22 +165,89 @@ suite('what a pod can reach of Weft', () => {
     assert.equal((await shop.tryIn(pod, ['sh', '-c', script])).stdout, '');
   });
 
-  test('of the agent only the admin port listens on the node, and it only tells', async (t) => {
+  test('of the agent nothing listens on the node but the port for metrics, and on its loopback the admin port', async () => {
     const pids = new Set(processesBelow(here.machine.cgroup).filter(isOfAgent));
     assert.ok(pids.size >= 4, 'main, the broker and two workers');
     const { stdout } = await run(here.machine.commandOutside(['ss', '-Hltnp']));
     const listening = stdout.split('\n').flatMap((line) => {
-      const [, port] = /^LISTEN +\d+ +\d+ +\S+:(\d+) /.exec(line) ?? [];
+      const [, address] = /^LISTEN +\d+ +\d+ +(\S+) /.exec(line) ?? [];
       const owners = [...line.matchAll(/pid=(\d+)/g)].map(([, pid]) => Number(pid));
-      return port !== undefined && owners.some((pid) => pids.has(pid)) ? [Number(port)] : [];
+      return address !== undefined && owners.some((pid) => pids.has(pid)) ? [address] : [];
     });
-    assert.deepEqual(listening, [adminPort]);
-    const admin = `http://${here.address}:${adminPort}`;
-    const reached = [];
-    for (const path of ['/live', '/ready', '/metrics']) if ((await get(admin + path)) === '200') reached.push(path);
-    t.diagnostic(`reached without a token, to read: ${reached.join(' ')}`);
-    for (const method of ['POST', 'PUT', 'DELETE']) assert.equal(await get(`${admin}/ready`, method), '405');
-    for (const path of ['/', '/shutdown', '/config_dump', '/debug/pprof', '/proxy-log-level'])
+    assert.deepEqual(listening.sort(), [`*:${metricsPorts.agent}`, `127.0.0.1:${adminPort}`]);
+    const onNode = (path: string) => here.machine.run(['curl', '-s', `http://127.0.0.1:${adminPort}${path}`]);
+    assert.match((await onNode('/metrics')).stdout, /^weft_pods 1$/m);
+    for (const node of cluster.nodes)
+      for (const path of ['/live', '/ready', '/metrics', '/'])
+        assert.ok(noAnswer.includes(await get(`http://${node.address}:${adminPort}${path}`)), `${node.name} ${path}`);
+  });
+
+  const metricsUrls = () => [
+    ...cluster.nodes.map(({ address }) => `https://${address}:${metricsPorts.agent}/metrics`),
+    `https://${controller.name}:${metricsPorts.controller}/metrics`,
+  ];
+
+  test('metrics of agents and the controller need a token of the API server', async () => {
+    for (const url of metricsUrls()) {
+      for (const token of ['', 'nonsense', tokenOf(here)]) {
+        assert.equal(await get(url, { token }), '401', url);
+        assert.match(await lastAnswer(), /^WEFT-E230 /);
+      }
+      assert.ok(noAnswer.includes(await get(url.replace('https', 'http'))), 'without TLS');
+      for (const path of ['/', '/live', '/ready', '/debug/pprof'])
+        assert.equal(await get(url.replace('/metrics', path)), '404', path);
+    }
+  });
+
+  test('the token has to be of somebody who may get /metrics, as long as that is so', async (t) => {
+    const own = (await shop.exec(pod, ['cat', '/var/run/secrets/kubernetes.io/serviceaccount/token'])).trim();
+    const [first, ...others] = metricsUrls();
+    assert.ok(first !== undefined);
+    for (const url of [first, ...others]) {
+      assert.equal(await get(url, { token: own }), '403', url);
+      assert.match(await lastAnswer(), /^WEFT-E231 system:serviceaccount:shop:here may not get \/metrics\. /);
+    }
+    const token = await readerToken();
+    await bindReader();
+    const reads = async (): Promise<boolean> => (await get(first, { token })) === '200';
+    const granted = await until('the right counts', reads);
+    for (const url of metricsUrls()) {
+      await until(url, async () => (await get(url, { token })) === '200');
+      assert.match(
+        await lastAnswer(),
+        url.includes(String(metricsPorts.agent)) ? /^weft_pods \d/m : /^weft_workloads \d/m,
+      );
+    }
+    assert.equal(await get(first, { token: own }), '403', "somebody else's right");
+    await cluster.kubectl(['delete', 'clusterrolebinding', reader]);
+    const revoked = await until('the right is gone', async () => !(await reads()), revokedMs);
+    assert.equal(await get(first, { token }), '403');
+    t.diagnostic(`a right counts after ${granted} ms, and no longer ${revoked} ms after it is gone`);
+    await bindReader();
+    await until('it is back', reads);
+  });
+
+  test("who reads verifies the agent by the mesh's anchors and its name", async () => {
+    const authority = readFileSync(mesh.anchorsFile).toString('base64');
+    await shop.exec(pod, ['sh', '-c', `echo ${authority} | base64 -d > /tmp/ca.crt`]);
+    const agent = 'weft-agent.weft-system.serviceaccount.identity.weft-system.cluster.local';
+    const token = await readerToken();
+    const verified = async (called: string): Promise<string> => {
+      const at = ['--cacert', '/tmp/ca.crt', '--resolve', `${called}:${metricsPorts.agent}:${here.address}`];
+      const ask = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', '10', ...at];
+      const header = `Authorization: Bearer ${token}`;
+      return (await shop.tryIn(pod, [...ask, '-H', header, `https://${called}:${metricsPorts.agent}/metrics`])).stdout;
+    };
+    assert.deepEqual([await verified(agent), await verified(identityOf('here'))], ['200', '000']);
+  });
+
+  test('the controller tells a pod that it lives and whether it is ready, and no more', async () => {
+    const admin = `http://${controller.name}:${controller.adminPort}`;
+    assert.deepEqual([await get(`${admin}/live`), await get(`${admin}/ready`)], ['200', '200']);
+    for (const method of ['POST', 'PUT', 'DELETE']) assert.equal(await get(`${admin}/ready`, { method }), '405');
+    assert.equal(await get(`${admin}/metrics`), '403');
+    assert.equal(await lastAnswer(), '');
+    for (const path of ['/', '/shutdown', '/config_dump', '/debug/pprof'])
       assert.equal(await get(admin + path), '404', path);
   });
 
@@ -156,7 +260,6 @@ suite('what a pod can reach of Weft', () => {
     );
     assert.ok(ports.delete(appPort));
     assert.ok(ports.size > 0, 'there is a listener');
-    const noAnswer = ['000', '502']; // which is what the pod's own agent says of a connection that was refused
     for (const port of ports)
       for (const address of [pod.status.podIP, other.status.podIP, '127.0.0.1'])
         assert.ok(noAnswer.includes(await get(`http://${address}:${port}/`)), `${address}:${port}`);
@@ -203,19 +306,15 @@ function isOfAgent(pid: number): boolean {
 
 /** As an installation has one; here it is no pod. */
 function controllerService(): object[] {
-  const { name: serviceName, port } = controller;
+  const { name: serviceName, port: grpc, adminPort: admin } = controller;
+  const ports = Object.entries({ grpc, admin, metrics: metricsPorts.controller }).map(([portName, port]) => {
+    return { name: portName, port, protocol: 'TCP' };
+  });
   const metadata = { name: serviceName, namespace, labels: { 'kubernetes.io/service-name': serviceName } };
   const endpoints = [{ addresses: [apiServer.address], conditions: { ready: true } }];
   return [
-    { apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ port }] } },
-    {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata,
-      addressType: 'IPv4',
-      ports: [{ name: '', port, protocol: 'TCP' }],
-      endpoints,
-    },
+    { apiVersion: 'v1', kind: 'Service', metadata, spec: { ports } },
+    { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata, addressType: 'IPv4', ports, endpoints },
   ];
 }
 

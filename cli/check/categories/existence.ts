@@ -20,6 +20,7 @@ export function controllerRights(namespace: string): readonly Right[] {
   return [
     ...readKinds.flatMap((kind) => ['list', 'watch'].map((verb) => ({ verb, ...kind }))),
     { verb: 'create', group: 'authentication.k8s.io', resource: 'tokenreviews' },
+    { verb: 'create', group: 'authorization.k8s.io', resource: 'subjectaccessreviews' },
     { verb: 'patch', group: '', resource: 'nodes' },
     ...['create', 'patch'].map((verb) => ({ verb, group: 'events.k8s.io', resource: 'events' })),
     ...['get', 'update'].map((verb) => ({ verb, ...lease })),

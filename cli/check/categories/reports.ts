@@ -32,7 +32,7 @@ export function answersCheck(asked: Asked, id: string): Check {
     description: `${asked} tell how they are`,
     severity: 'error',
     isRetried: true,
-    hint: 'You need the right to get pods/proxy in the namespace of Weft, and the API server must reach the admin ports.',
+    hint: 'You need the rights to get and create pods/portforward in the namespace of Weft; look at the pod, too.',
     run: async (facts, signal) => {
       const { told, silent } = await ask(facts, asked, signal);
       if (told.length + silent.length === 0) return `no ${one(asked)} runs`;

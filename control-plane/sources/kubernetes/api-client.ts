@@ -172,7 +172,7 @@ async function failureOf({ status, headers, body }: Answer): Promise<ApiFailure>
 }
 
 /** Of a Status object; a proxy in between may answer anything. */
-function messageIn(text: string): string {
+export function messageIn(text: string): string {
   try {
     const { message } = JSON.parse(text) as { message?: unknown };
     return typeof message === 'string' ? message : '';
@@ -181,7 +181,8 @@ function messageIn(text: string): string {
   }
 }
 
-async function textOf(body: Readable, maximumBytes: number): Promise<string> {
+/** @throws Error where it is longer, or what the connection says */
+export async function textOf(body: Readable, maximumBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { Http2SecureServer } from 'node:http2';
 import { createSecureServer } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 import type { ApiAccess } from './api-access.ts';
 
@@ -64,6 +65,8 @@ export class FakeApiServer {
   readonly requests: URL[] = [];
   /** By path; others, such as reviews of tokens. */
   readonly handlers = new Map<string, (request: FakeRequest) => { status: number; body: unknown } | undefined>();
+  /** What is asked for other than by HTTP. */
+  onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void = (_, socket) => socket.destroy();
   readonly #options: FakeApiServerOptions;
   readonly #server: Server | Http2SecureServer;
   readonly #sockets = new Set<Socket>();
@@ -97,6 +100,9 @@ export class FakeApiServer {
       socket.on('error', () => undefined);
     };
     this.#server.on(tls ? 'secureConnection' : 'connection', keep);
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.onUpgrade(request, socket, head);
+    });
     this.#server.on('sessionError', () => undefined);
   }
 

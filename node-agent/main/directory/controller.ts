@@ -6,8 +6,7 @@ import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 
 import { Identity } from '../../../control-plane/gen/weft/v1/identity_pb.ts';
-import type { ErrorCode } from '../../../mesh/errors.ts';
-import { WeftError, errorCodes } from '../../../mesh/errors.ts';
+import { WeftError, isErrorCode } from '../../../mesh/errors.ts';
 
 export interface ControllerOptions {
   /** "https://weft-controller.weft:8086"; plain http only on a loopback. */
@@ -93,8 +92,4 @@ function certificateTimeFault(error: unknown): string | undefined {
     if (code === 'CERT_HAS_EXPIRED') return 'has expired';
   }
   return undefined;
-}
-
-function isErrorCode(code: string | null): code is ErrorCode {
-  return errorCodes.some((known) => known === code);
 }
