@@ -10,13 +10,14 @@ import type { Logger } from '../log.ts';
 import { joinAgentCgroup, leaveAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
+import { askToLeave, leaveDeadlineMs } from './hand-over.ts';
 import type { NativeAddon } from './native.ts';
 import { bpfObjects, brokerPath, podsFile } from './layout.ts';
 import { earlierGenerations, retirePredecessor } from './predecessor.ts';
 
 /**
- * Takes all of Weft from the node: the CNI plugin first, so that nothing new comes, then the capture of each pod. What a worker of an
- * earlier agent still carries it may finish. Waits for the signal to end then, as a pod of a DaemonSet that ended would be started again.
+ * Takes all of Weft from the node. An agent that runs takes its pods out of the mesh first and finishes what it carries, as peers rely on
+ * their capture until they have heard. Then the CNI plugin, so that nothing new comes, and what is left of each pod's capture. Waits for the signal to end then, as a pod of a DaemonSet that ended would be started again.
  */
 export async function uninstallNode(config: AgentConfig, log: Logger, native: NativeAddon): Promise<void> {
   let isDone = false;
@@ -28,7 +29,9 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
     },
   });
   mkdirSync(config.runDir, { recursive: true });
+  const letGo = await askToLeave(config.runDir, leaveDeadlineMs + config.stopTimeoutMs);
   await retirePredecessor(config.runDir);
+  letGo();
   await admin.listen(config.admin.host, config.admin.port);
   cniInstallerOf(config, log, native)?.uninstall();
   const capture = native.openCapture({

@@ -245,3 +245,14 @@ test('when the server is released, who waits for the probe is decided on anew', 
     [[1, actions.relayOut]],
   );
 });
+
+test('a client that has left the mesh dials as those outside do, without the certificate that it has no more', (t) => {
+  const set = new SetUp(t);
+  assert.equal(set.connect().decision[0], actions.hold);
+  set.worker.receive({ type: 'pod-released', pod: 1 });
+  assert.deepEqual(
+    set.engine.resumed.map(([id, action]) => [id, action]),
+    [[1, actions.relayOut]],
+  );
+  assert.equal(set.connect().decision[0], actions.relayOut);
+});

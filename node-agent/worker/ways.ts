@@ -62,7 +62,8 @@ export class Ways {
 
   /** From the pod to the endpoint; the endpoint is known to be meshed or not. */
   find(endpoint: Endpoint, pod: WorkerPod): Way {
-    if (endpoint.meshed !== true) return out;
+    // Who has left the mesh dials as everybody outside of it does; its certificate may be gone by now.
+    if (endpoint.meshed !== true || pod.hasLeft) return out;
     if (endpoint.localPod !== 0) return this.#findOnNode(endpoint, pod);
     const missing = this.missingCredentials(pod);
     return missing === undefined ? tunnel : { kind: 'missing', missing };
@@ -116,8 +117,10 @@ export class Ways {
     this.#with.onSettled(podKey(pod));
   }
 
-  podReleased(pod: number): void {
-    this.fused.forgetPod(pod);
+  podReleased(id: number): void {
+    this.fused.forgetPod(id);
+    const identity = this.#with.pods.get(id)?.identity ?? 0;
+    if (identity !== 0) this.#with.onSettled(credentialsKey(identity));
   }
 
   probed(probe: number, result: ProbeResult): void {

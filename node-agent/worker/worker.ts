@@ -152,6 +152,7 @@ export class Worker {
         break;
       case 'pod-released':
         this.#proofs.forget(message.pod);
+        this.#pods.leave(message.pod);
         this.#ways.podReleased(message.pod);
         this.#engine.retireTunnels(message.pod);
         setTimeout(() => {
