@@ -336,11 +336,10 @@ export class Agent {
 
   async #leave(): Promise<void> {
     this.#log.info('Weft is being uninstalled: all pods leave the mesh');
-    const { link, wishes } = this.#mesh ?? {};
     const deadline = performance.now() + leaveDeadlineMs;
     // All at once: each waits for whoever relies on it.
-    await Promise.all(this.#pods.values().map((pod) => link?.leave(pod)));
-    wishes?.leave();
+    await Promise.all(this.#pods.values().map((pod) => this.#mesh?.link.leave(pod) ?? Promise.resolve()));
+    this.#mesh?.wishes.leave();
     while (this.#pods.values().length > 0 && performance.now() < deadline) await delay(leavePollMs);
     this.#workers.abandon();
     this.#broker.drain(drainGraceMs);
@@ -398,8 +397,8 @@ export class Agent {
   }
 
   #troubles(): Map<string, Trouble> {
-    const notMeshable = this.#reconciler?.notMeshable ?? [];
-    return new Map(notMeshable.map(({ uid, error }) => [uid, { code: error.code, message: explain(error) }]));
+    const troubles = this.#reconciler?.troubles ?? [];
+    return new Map(troubles.map(({ uid, error }) => [uid, { code: error.code, message: explain(error) }]));
   }
 
   #status(): AgentStatus {
