@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { AdminServer } from '../../admin/admin-server.ts';
 import { createExpositions } from '../../admin/exposition.ts';
@@ -14,6 +16,8 @@ import { askToLeave, leaveDeadlineMs } from './hand-over.ts';
 import type { NativeAddon } from './native.ts';
 import { bpfObjects, brokerPath, podsFile } from './layout.ts';
 import { earlierGenerations, retirePredecessor } from './predecessor.ts';
+
+const pollMs = 200;
 
 /**
  * Takes all of Weft from the node. An agent that runs takes its pods out of the mesh first and finishes what it carries, as peers rely on
@@ -58,17 +62,30 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
   native.uninstallCapture(config.pinDir);
   for (const folder of earlierGenerations(config.runDir)) Broker.drain(brokerPath(folder), 0, native);
   for (const folder of [config.runDir, config.stateDir]) removeFolder(folder);
-  try {
-    leaveAgentCgroup(config.agentCgroup);
-  } catch (error) {
-    log.warn({ error }, 'the cgroup of agents stays: some of their workers still carry connections');
-  }
   isDone = true;
   log.info('Weft is uninstalled from this node');
-  const { promise: ended, resolve } = Promise.withResolvers<void>();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  await ended;
+  const end = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => end.abort());
+  await leaveCgroup(config.agentCgroup, log, end.signal);
+  if (!end.signal.aborted) await once(end.signal, 'abort');
   await admin.close();
+}
+
+/** As soon as the agent before has ended, which may be told to only when this one is done. */
+async function leaveCgroup(folder: string, log: Logger, end: AbortSignal): Promise<void> {
+  for (;;) {
+    const isLast = end.aborted;
+    try {
+      leaveAgentCgroup(folder);
+      return;
+    } catch (error) {
+      if (!isLast) await delay(pollMs, undefined, { signal: end }).catch(() => undefined);
+      else {
+        log.warn({ error }, 'the cgroup of agents stays: some of their workers still carry connections');
+        return;
+      }
+    }
+  }
 }
 
 function removeFolder(folder: string): void {
