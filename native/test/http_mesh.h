@@ -162,7 +162,6 @@ struct HttpMesh {
     EVENTUALLY(mesh.statistics().connections == count);
     mesh.WithEngine([&](core::Engine&) {
       for (const Descriptor& client : clients) Send(client, request);
-      for (const Descriptor& client : clients) AwaitDelivery(client);
     });
     return clients;
   }

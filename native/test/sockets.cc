@@ -1,9 +1,7 @@
 #include "sockets.h"
 
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 
 #include <cerrno>
 #include <cstring>
@@ -91,14 +89,6 @@ void Send(const Descriptor& socket, std::string_view bytes) {
     CHECK(sent > 0);
     bytes.remove_prefix(static_cast<size_t>(sent));
   }
-}
-
-void AwaitDelivery(const Descriptor& socket) {
-  EVENTUALLY([&] {
-    int unacknowledged = 0;
-    CHECK(ioctl(socket.get(), SIOCOUTQ, &unacknowledged) == 0);
-    return unacknowledged == 0;
-  }());
 }
 
 std::string Receive(const Descriptor& socket, size_t bytes) {

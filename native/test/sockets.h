@@ -30,9 +30,6 @@ Descriptor Connected(const Endpoint& destination);
 Descriptor Accept(const Descriptor& listener);
 
 void Send(const Descriptor& socket, std::string_view bytes);
-// Until the peer's kernel has all that was sent (tcp(7), SIOCOUTQ): send() returns before that where ksoftirqd
-// delivers.
-void AwaitDelivery(const Descriptor& socket);
 std::string Receive(const Descriptor& socket, size_t bytes);
 // Until the end of the stream.
 std::string ReceiveAll(const Descriptor& socket);
