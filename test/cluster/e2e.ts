@@ -12,6 +12,8 @@ import { leftovers, teardown } from './teardown.ts';
 import { keepWeftLogs, troublesIn } from './weft-logs.ts';
 
 const fileDeadlineMs = 15 * 60_000;
+/** For what it takes down by itself. */
+const marginMs = 60_000;
 /** Of all: what has not begun by then has failed. */
 const deadlineMs = 50 * 60_000;
 
@@ -22,10 +24,13 @@ interface Outcome {
 }
 
 const startedAt = performance.now();
+const end = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end.abort());
 const outcomes: Outcome[] = [];
 for (const file of process.argv.slice(2)) {
   const isLate = performance.now() - startedAt > deadlineMs;
-  outcomes.push(isLate ? { file, seconds: 0, failure: 'it was too late to begin' } : await run(file));
+  const why = end.signal.aborted ? 'the run was ended before it' : isLate ? 'it was too late to begin' : undefined;
+  outcomes.push(why === undefined ? await run(file) : { file, seconds: 0, failure: why });
 }
 
 say('');
@@ -60,17 +65,22 @@ async function run(file: string): Promise<Outcome> {
 
 /** @returns why it has failed */
 async function runFile(file: string, logs: string): Promise<string | undefined> {
-  const command = ['--test', '--test-reporter=spec', `--test-timeout=${fileDeadlineMs}`, file];
+  // In one process, so that its end is that of the tests.
+  const command = ['--test', '--test-isolation=none', '--test-reporter=spec', `--test-timeout=${fileDeadlineMs}`, file];
   const child = spawn(process.execPath, command, { stdio: 'inherit', env: { ...process.env, WEFT_E2E_LOGS: logs } });
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  const timer = setTimeout(() => {
+  const kill = (why: string) => () => {
     child.kill('SIGKILL');
-    resolve(`it took longer than ${fileDeadlineMs / 60_000} minutes`);
-  }, fileDeadlineMs + 60_000);
+    resolve(why);
+  };
+  const timer = setTimeout(kill(`it took longer than ${fileDeadlineMs / 60_000} minutes`), fileDeadlineMs + marginMs);
+  const onEnd = kill('the run was ended');
+  end.signal.addEventListener('abort', onEnd, { once: true });
   child.once('error', (error) => resolve(error.message));
   child.once('exit', (code) => resolve(code === 0 ? undefined : 'it failed'));
   const failure = await promise;
   clearTimeout(timer);
+  end.signal.removeEventListener('abort', onEnd);
   return failure;
 }
 
