@@ -43,6 +43,8 @@ export interface WaysDependencies {
   readonly onSettled: (key: Key) => void;
   /** What goes over this path must end. */
   readonly onBlocked: (path: FusedPath) => void;
+  /** One connection or request less is open straight to that pod's app. */
+  readonly onFusedClosed: (pod: WorkerPod) => void;
   readonly onRefusedCredentials: (identity: string, reason: string) => void;
 }
 
@@ -55,9 +57,9 @@ export class Ways {
 
   constructor(dependencies: WaysDependencies) {
     this.#with = dependencies;
-    const { engine, onSettled, onBlocked } = dependencies;
+    const { engine, onSettled, onBlocked, onFusedClosed: onClosed } = dependencies;
     this.destinations = new Destinations((name) => engine.intern(name));
-    this.fused = new FusedPaths({ engine, onSettled, onBlocked, now: () => performance.now() });
+    this.fused = new FusedPaths({ engine, onSettled, onBlocked, onClosed, now: () => performance.now() });
   }
 
   /** From the pod to the endpoint; the endpoint is known to be meshed or not. */

@@ -107,6 +107,9 @@ export class Worker {
         this.#policy.blocked(path);
         this.#http.blocked(path);
       },
+      onFusedClosed: ({ id }) => {
+        this.#tellIfDrained(id);
+      },
       onRefusedCredentials: (identity, reason) => void send({ type: 'credentials-refused', identity, reason }),
     });
     const ways = this.#ways;
