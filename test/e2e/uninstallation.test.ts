@@ -11,7 +11,7 @@ import { LabMesh } from './mesh.ts';
 import { Traffic, failuresOf, trafficServer } from './traffic.ts';
 
 const perSecond = Number(process.env['WEFT_RATE'] ?? 20);
-const stopMs = 8000;
+const stopMs = 20_000;
 const graceMs = 30_000;
 /** Between nodes, as images are not everywhere at once. */
 const apartMs = 1500;
