@@ -8,6 +8,12 @@ export interface PodReference {
   readonly uid: string;
 }
 
+/** Of pods that are in the mesh. */
+const reasons: Readonly<Record<string, string>> = {
+  'WEFT-E107': 'MeshAnnotationUnreadable',
+  'WEFT-E111': 'MeshCaptureDamaged',
+};
+
 /** Bytes of a note, and characters of reportingInstance and of a name, as the API server takes them. */
 const maximumNote = 1024;
 const maximumInstance = 128;
@@ -25,7 +31,7 @@ export function podEvent(
     kind: 'Event',
     metadata: { namespace, name: `${name.slice(0, maximumPodName)}.${place.suffix}` },
     type: 'Warning',
-    reason: trouble.code === 'WEFT-E111' ? 'MeshCaptureDamaged' : 'NotInMesh',
+    reason: reasons[trouble.code] ?? 'NotInMesh',
     action: 'Enrol',
     note: noteOf(trouble),
     eventTime: microTime(place.now),

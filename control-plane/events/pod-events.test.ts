@@ -80,6 +80,15 @@ async function until(isTrue: () => boolean, what: string): Promise<void> {
   }
 }
 
+test('a pod that is in the mesh, but not as it asks to be, is not said to be outside', async (t) => {
+  const setting = await Setting.start(t);
+  setting.troubles.set('n1', 'u1', { code: 'WEFT-E107', message: 'config.linkerd.io/skip-inbound-ports: "many"' });
+  await until(() => setting.events.size === 1, 'it is told');
+  const [event] = setting.events.values();
+  assert.equal(event?.['reason'], 'MeshAnnotationUnreadable');
+  assert.match(event.note, /^WEFT-E107 .*skip-inbound-ports.*Mend the annotation/);
+});
+
 test('a trouble that lasts is an Event of the pod, and a series of it while it goes on lasting', async (t) => {
   const setting = await Setting.start(t);
   setting.troubles.set('n1', 'u1', trouble);

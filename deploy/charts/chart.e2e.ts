@@ -297,9 +297,15 @@ describe('the agent', () => {
 
   test('takes everything from its node when it is told to, on all nodes at once', () => {
     const daemonSet = find(render('--set', 'uninstall=true'), 'DaemonSet', 'weft-agent');
-    assert.equal(daemonSet.spec.template.spec.containers[0].args[0], 'uninstall');
-    assert.equal(daemonSet.spec.updateStrategy.rollingUpdate.maxUnavailable, '100%');
+    const [container] = daemonSet.spec.template.spec.containers;
+    assert.equal(container.args[0], 'uninstall');
+    // Beside the agents that run, whose answers to probes are not taken for its own.
+    assert.deepEqual(daemonSet.spec.updateStrategy.rollingUpdate, { maxUnavailable: 0, maxSurge: '100%' });
+    assert.ok(container.args.includes('--admin=127.0.0.1:4193'));
+    for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe'])
+      assert.equal(container[probe].httpGet.port, 4193);
     assert.notEqual(spec().containers[0].args[0], 'uninstall');
+    assert.equal(spec().containers[0].readinessProbe.httpGet.port, 4191);
   });
 });
 

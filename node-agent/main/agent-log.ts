@@ -26,6 +26,12 @@ export function logPodEvent(log: Logger, event: PodEvent): void {
         { pod: event.pod, code: event.error.code, error: explain(event.error), hint: event.error.hint },
         'pod is not meshable',
       );
+      break;
+    case 'misconfigured':
+      log.error(
+        { pod: event.pod, code: event.error.code, error: explain(event.error), hint: event.error.hint },
+        'pod is not in the mesh as its annotations say',
+      );
   }
 }
 

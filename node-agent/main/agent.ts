@@ -27,7 +27,7 @@ import { CniServer } from './cni-server.ts';
 import type { EnrolledPod } from './enrolled-pods.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
 import { Enrolment } from './enrolment.ts';
-import { HandOver } from './hand-over.ts';
+import { HandOver, leaveDeadlineMs } from './hand-over.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import type { ControllerAccess } from './controller-access.ts';
 import { openControllerAccess } from './controller-access.ts';
@@ -46,6 +46,8 @@ const enrolmentsAtOnce = 8;
 const drainGraceMs = 3000; // longer than a handshake that was under way when the listeners were swapped
 const drainMarginMs = 2000;
 const settleMs = 2000; // for pods that are joining or leaving while a successor waits
+const leavePollMs = 20;
+const longMs = 60_000;
 const firstNewsMs = 1000; // until then the CNI plugin answers by itself
 
 /** The main process: everything of a node but the bytes. ARCHITECTURE.md tells what a generation is. */
@@ -64,9 +66,10 @@ export class Agent {
   readonly #admin: AgentAdmin;
   readonly #installer: CniInstaller | undefined;
   readonly #queue = new KeyedQueue(enrolmentsAtOnce);
-  readonly #handOver: HandOver;
+  readonly #handOvers: readonly HandOver[];
   #hasStarted = false;
   #isAside = false;
+  #leaving: Promise<void> | undefined;
   #broker: Broker;
   #cni: CniServer | undefined;
   #mesh: MeshClient | undefined;
@@ -89,7 +92,11 @@ export class Agent {
     this.#generation = generation;
     this.#installer = cniInstallerOf(config, log, native);
     this.#pods = new EnrolledPods(podsFile(config.runDir));
-    this.#handOver = new HandOver(config.runDir, () => this.standAside());
+    const { runDir } = config;
+    this.#handOvers = [
+      new HandOver({ runDir, request: 'main', serve: () => this.standAside() }),
+      new HandOver({ runDir, request: 'leave', serve: () => this.leave(), onGone: () => this.#onLeaveAbandoned() }),
+    ];
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
     this.#admin = new AgentAdmin({
       ...{ config, log },
@@ -241,7 +248,7 @@ export class Agent {
       log: this.#log,
     });
     await this.#cni.listen();
-    await this.#handOver.listen();
+    for (const handOver of this.#handOvers) await handOver.listen();
     // From now on calls are answered, so the node's pods may start through the plugin.
     void this.#installer?.run(this.#stop.signal);
     this.#log.info({ node: nodeName, workers: this.#config.workers, adopted: this.#pods.values().length }, 'ready');
@@ -275,13 +282,44 @@ export class Agent {
     if (this.#isAside) return;
     this.#isAside = true;
     this.#log.info('another agent takes over');
+    // Who ended by itself would be started again, and take over again.
+    setInterval(() => undefined, longMs);
     this.#stop.abort();
     await this.#cni?.close();
     await this.#admin.close();
     await Promise.race([this.#queue.idle(), delay(settleMs, undefined, { ref: false })]);
     this.#workers.abandon();
     this.#broker.close();
-    this.#handOver.close();
+    for (const handOver of this.#handOvers) handOver.close();
+  }
+
+  /**
+   * Takes all pods of the node out of the mesh, as if nobody wanted them there; then workers finish, while they still hear what becomes of
+   * other nodes' pods. Resolves when they have ended, or have had their time.
+   */
+  leave(): Promise<void> {
+    return (this.#leaving ??= this.#leave());
+  }
+
+  async #leave(): Promise<void> {
+    this.#log.info('Weft is being uninstalled: all pods leave the mesh');
+    const deadline = performance.now() + leaveDeadlineMs;
+    // All at once: each waits for whoever relies on it.
+    await Promise.all(this.#pods.values().map((pod) => this.#mesh?.link.leave(pod) ?? Promise.resolve()));
+    this.#mesh?.wishes.leave();
+    while (this.#pods.values().length > 0 && performance.now() < deadline) await delay(leavePollMs);
+    this.#workers.abandon();
+    this.#broker.drain(drainGraceMs);
+    const left = await this.#workers.ended(this.#config.stopTimeoutMs);
+    if (left.length > 0) this.#log.warn({ workers: left }, 'open connections break as Weft is taken from the node');
+  }
+
+  /** Its workers may have ended by now: whoever keeps the agent running starts it anew. */
+  #onLeaveAbandoned(): void {
+    if (this.#isAside || this.#stop.signal.aborted) return;
+    this.#log.error('the uninstallation has ended before its time');
+    process.exitCode = 1;
+    process.kill(process.pid, 'SIGTERM');
   }
 
   /**
@@ -291,14 +329,15 @@ export class Agent {
   async shutdown(): Promise<void> {
     if (!this.#isAside) {
       this.#stop.abort();
-      this.#handOver.close();
+      for (const handOver of this.#handOvers) handOver.close();
       await this.#cni?.close();
       await this.#admin.close();
       this.#workers.abandon();
       this.#broker.drain(0);
     }
     const { relay, stopTimeoutMs } = this.#config;
-    const deadlineMs = relay.drainTimeoutMs === 0 ? stopTimeoutMs : relay.drainTimeoutMs + drainMarginMs;
+    const openMs = relay.drainTimeoutMs === 0 ? stopTimeoutMs : relay.drainTimeoutMs + drainMarginMs;
+    const deadlineMs = this.#leaving === undefined ? openMs : 0; // then it has had its time
     // Where a successor has had them told, they wait for handshakes that were under way; a signal would end them before.
     const left = await (this.#isAside ? this.#workers.ended(deadlineMs) : this.#workers.stop(deadlineMs));
     if (left.length > 0) this.#log.warn({ workers: left }, 'workers with open connections go on alone');
@@ -310,7 +349,7 @@ export class Agent {
 
   /** Upstream sockets cannot be made without it, so a new one gets every pod at once; its listeners replace the old. */
   onBrokerLost(): void {
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted || this.#leaving !== undefined) return;
     this.#log.error('the broker ended; starting another');
     startBroker(this.#config, this.#native, this.#generation, this.#capture.listenersMap, () => this.onBrokerLost())
       .then(async (broker) => {
@@ -325,8 +364,8 @@ export class Agent {
   }
 
   #troubles(): Map<string, Trouble> {
-    const notMeshable = this.#reconciler?.notMeshable ?? [];
-    return new Map(notMeshable.map(({ uid, error }) => [uid, { code: error.code, message: explain(error) }]));
+    const troubles = this.#reconciler?.troubles ?? [];
+    return new Map(troubles.map(({ uid, error }) => [uid, { code: error.code, message: explain(error) }]));
   }
 
   #status(): AgentStatus {

@@ -1,25 +1,41 @@
 import { renameSync, rmSync } from 'node:fs';
-import type { Server } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-const deadlineMs = 5000;
+const standAsideMs = 5000;
+/** Until peers, whom the controller tells, rely on no pod of the node any more, and its capture has ended. */
+export const leaveDeadlineMs = 40_000;
+
+/** `main`: another process is to be main. `leave`: the node is to leave the mesh. */
+export type Request = 'main' | 'leave';
+
+export interface HandOverOptions {
+  readonly runDir: string;
+  readonly request: Request;
+  /** Resolves when it has been done. */
+  readonly serve: () => Promise<void>;
+  /** Whoever asked for it has gone, before or after it was answered. */
+  readonly onGone?: () => void;
+}
 
 /**
- * Where a main process is asked to stand aside by the one that follows it. A signal would do, but does not reach another container. Who
- * asks connects, and is answered by the end of the connection.
+ * Where a main process is asked for something by the one that follows it. A signal would do, but does not reach another container. Who
+ * asks connects, and is answered by the end of the connection's direction to it.
  */
 export class HandOver {
   readonly #path: string;
   readonly #server: Server;
 
-  /** @param standAside resolves when this process has stopped being main */
-  constructor(runDir: string, standAside: () => Promise<void>) {
-    this.#path = socketPath(runDir);
-    this.#server = createServer((socket) => {
+  constructor({ runDir, request, serve, onGone }: HandOverOptions) {
+    this.#path = socketPath(runDir, request);
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => {
       socket.on('error', () => undefined); // who asked may have ended
-      standAside().then(
+      socket.on('end', () => socket.end());
+      socket.on('close', () => onGone?.());
+      socket.resume();
+      serve().then(
         () => socket.end(),
         () => socket.destroy(),
       );
@@ -45,14 +61,31 @@ export class HandOver {
 
 /** Resolves when no other process is main, as far as the socket leads to one; one that does not answer in time is taken for dead. */
 export async function askToStandAside(runDir: string): Promise<void> {
-  const socket = connect(socketPath(runDir));
-  const timer = setTimeout(() => socket.destroy(), deadlineMs);
-  socket.resume();
-  socket.on('error', () => undefined); // nobody is there
-  await new Promise((resolve) => socket.once('close', resolve));
-  clearTimeout(timer);
+  (await ask(runDir, 'main', standAsideMs)).destroy();
 }
 
-function socketPath(runDir: string): string {
-  return join(runDir, 'main.sock');
+/**
+ * Has the main process that runs take its pods out of the mesh. Resolves when it has, could not in time, or there is none.
+ * @returns lets go of it: it starts anew then, unless it is not main any more
+ */
+export async function askToLeave(runDir: string, deadlineMs: number): Promise<() => void> {
+  const socket = await ask(runDir, 'leave', deadlineMs);
+  return () => socket.destroy();
+}
+
+async function ask(runDir: string, request: Request, deadlineMs: number): Promise<Socket> {
+  const socket = connect({ path: socketPath(runDir, request), allowHalfOpen: true });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, deadlineMs);
+  socket.resume();
+  socket.on('error', () => undefined); // nobody is there
+  socket.once('end', resolve);
+  socket.once('close', resolve);
+  await promise;
+  clearTimeout(timer);
+  return socket;
+}
+
+function socketPath(runDir: string, request: Request): string {
+  return join(runDir, `${request}.sock`);
 }

@@ -75,3 +75,16 @@ test('the first word of a controller ends the wait for it', async () => {
   wishes.changed();
   await current;
 });
+
+test('a node that leaves wants no pod in the mesh, whatever the directory says', () => {
+  const directory = new TestDirectory(workload('in'));
+  directory.optIn('shop');
+  const wishes = new PodWishes(directory);
+  let news = 0;
+  wishes.onChange(() => news++);
+  wishes.leave();
+  assert.equal(news, 1);
+  assert.equal(wishes.of({ uid: 'in', namespace: 'shop' }), undefined);
+  assert.equal(wishes.of({ uid: 'new', namespace: 'shop' }), undefined);
+  assert.deepEqual(wishes.optedInNamespaces(), []);
+});

@@ -28,6 +28,7 @@ export class PodWishes {
   readonly #answerMs: number;
   readonly #listeners: (() => void)[] = [];
   readonly #waiters = new Set<Waiter>();
+  #isLeaving = false;
 
   /** @param lastOptedIn namespaces that an earlier agent knew as opted in: they count while the directory knows none at all */
   constructor(directory: KnownWorkloads, lastOptedIn: readonly string[] = [], answerMs = defaultAnswerMs) {
@@ -48,6 +49,7 @@ export class PodWishes {
 
   /** Undefined where the pod is to stay outside. */
   of(pod: { readonly uid: string; readonly namespace: string }): PodWish | undefined {
+    if (this.#isLeaving) return undefined;
     const known = this.pods.get(pod.uid);
     if (known !== undefined)
       return known.wanted ? { configuration: known.configuration, ports: known.containerPorts } : undefined;
@@ -61,12 +63,19 @@ export class PodWishes {
 
   /** Sorted names; undefined while nothing is known. */
   optedInNamespaces(): readonly string[] | undefined {
+    if (this.#isLeaving) return [];
     if (!this.#directory.knowsWorkloads) return undefined;
     return [...this.#directory.namespaces.keys()].sort();
   }
 
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
+  }
+
+  /** From now on all pods of the node are to stay outside, whatever the directory says. */
+  leave(): void {
+    this.#isLeaving = true;
+    this.changed();
   }
 
   /** The directory has news. */

@@ -15,9 +15,9 @@ export type PodEvent =
   | { readonly type: 'enrolled'; readonly pod: EnrolledPod; readonly found: 'at-start' | 'running' }
   | { readonly type: 'mended'; readonly pod: EnrolledPod }
   | { readonly type: 'released'; readonly pod: EnrolledPod; readonly reason: string }
-  | { readonly type: 'not-meshable'; readonly pod: string; readonly error: WeftError };
+  | { readonly type: 'not-meshable' | 'misconfigured'; readonly pod: string; readonly error: WeftError };
 
-export interface NotMeshable {
+export interface PodTrouble {
   readonly uid: string;
   /** NAMESPACE/NAME */
   readonly pod: string;
@@ -69,7 +69,8 @@ interface Retry {
  */
 export class Reconciler {
   readonly #with: ReconcilerDependencies;
-  readonly #notMeshable = new Map<string, NotMeshable>();
+  readonly #notMeshable = new Map<string, PodTrouble>();
+  readonly #misconfigured = new Map<string, PodTrouble>();
   readonly #retries = new Map<string, Retry>();
   #sweep: NodeJS.Timeout | undefined;
 
@@ -78,11 +79,16 @@ export class Reconciler {
   }
 
   /** Of the pods that are to be meshed: those that are not, or whose traffic is dropped, and why. */
-  get notMeshable(): NotMeshable[] {
+  get notMeshable(): PodTrouble[] {
     // One that is captured for another attempt has not proven itself yet.
     const isOutside = (uid: string): boolean => this.#with.pods.get(uid) === undefined || this.#retries.has(uid);
     const outside = [...this.#notMeshable].filter(([uid]) => isOutside(uid));
     return [...outside.map(([, told]) => told), ...this.#damaged.values()];
+  }
+
+  /** All pods of which their owners are to hear something: also those that are in the mesh, but not as their annotations say. */
+  get troubles(): PodTrouble[] {
+    return [...this.#misconfigured.values(), ...this.notMeshable];
   }
 
   start(signal: AbortSignal): void {
@@ -152,6 +158,7 @@ export class Reconciler {
       }
     }
     for (const uid of this.#sandboxGone) if (!wishes.pods.has(uid)) this.#sandboxGone.delete(uid);
+    for (const uid of this.#misconfigured.keys()) if (!wishes.pods.has(uid)) this.#misconfigured.delete(uid);
     for (const uid of this.#retries.keys()) if (!wishes.pods.has(uid)) this.#forget(uid);
     for (const pod of pods.values()) {
       if (!this.#queued.has(pod.uid) && this.#with.enrolment.isNamespaceGone(pod)) {
@@ -183,7 +190,7 @@ export class Reconciler {
   readonly #queued = new Set<string>();
 
   /** What could not be put back, and is told. */
-  readonly #damaged = new Map<string, NotMeshable>();
+  readonly #damaged = new Map<string, PodTrouble>();
 
   /** Objects outlive their sandboxes, and the address in them may be another pod's by then. */
   readonly #sandboxGone = new Set<string>();
@@ -263,20 +270,30 @@ export class Reconciler {
     this.#with.onEvent({ type: 'not-meshable', pod, error });
   }
 
+  /** Told once per reason. */
+  #reportMisconfigured({ uid, namespace, name }: PodName, error: WeftError): void {
+    if (this.#misconfigured.get(uid)?.error.message === error.message) return;
+    const pod = `${namespace}/${name}`;
+    this.#misconfigured.set(uid, { uid, pod, error });
+    this.#with.onEvent({ type: 'misconfigured', pod, error });
+  }
+
   /** A list that cannot be read skips nothing: a pod must not leave the mesh by a typing error. */
   #skipsOf(pod: PodName, configuration: Annotations): Skips {
-    const known = this.#with.pods.get(pod.uid)?.skips;
     try {
-      return parseSkips({}, configuration);
+      const skips = parseSkips({}, configuration);
+      this.#misconfigured.delete(pod.uid);
+      return skips;
     } catch (error) {
-      this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, new WeftError('WEFT-E107', reasonOf(error)));
-      return known ?? parseSkips({}, {});
+      this.#reportMisconfigured(pod, new WeftError('WEFT-E107', reasonOf(error)));
+      return this.#with.pods.get(pod.uid)?.skips ?? parseSkips({}, {});
     }
   }
 
   /** Undefined where the pod is not to be meshed. */
   #wanted(pod: PodName): { skips: Skips; ports: readonly number[] } | undefined {
     const wish = this.#with.wishes.of(pod);
+    if (wish === undefined) this.#misconfigured.delete(pod.uid);
     return wish && { skips: this.#skipsOf(pod, wish.configuration), ports: wish.ports };
   }
 }

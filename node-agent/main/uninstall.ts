@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { AdminServer } from '../../admin/admin-server.ts';
 import { createExpositions } from '../../admin/exposition.ts';
@@ -10,13 +12,16 @@ import type { Logger } from '../log.ts';
 import { joinAgentCgroup, leaveAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
+import { askToLeave, leaveDeadlineMs } from './hand-over.ts';
 import type { NativeAddon } from './native.ts';
 import { bpfObjects, brokerPath, podsFile } from './layout.ts';
 import { earlierGenerations, retirePredecessor } from './predecessor.ts';
 
+const pollMs = 200;
+
 /**
- * Takes all of Weft from the node: the CNI plugin first, so that nothing new comes, then the capture of each pod. What a worker of an
- * earlier agent still carries it may finish. Waits for the signal to end then, as a pod of a DaemonSet that ended would be started again.
+ * Takes all of Weft from the node. An agent that runs takes its pods out of the mesh first and finishes what it carries, as peers rely on
+ * their capture until they have heard. Then the CNI plugin, so that nothing new comes, and what is left of each pod's capture. Waits for the signal to end then, as a pod of a DaemonSet that ended would be started again.
  */
 export async function uninstallNode(config: AgentConfig, log: Logger, native: NativeAddon): Promise<void> {
   let isDone = false;
@@ -28,7 +33,9 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
     },
   });
   mkdirSync(config.runDir, { recursive: true });
+  const letGo = await askToLeave(config.runDir, leaveDeadlineMs + config.stopTimeoutMs);
   await retirePredecessor(config.runDir);
+  letGo();
   await admin.listen(config.admin.host, config.admin.port);
   cniInstallerOf(config, log, native)?.uninstall();
   const capture = native.openCapture({
@@ -55,17 +62,30 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
   native.uninstallCapture(config.pinDir);
   for (const folder of earlierGenerations(config.runDir)) Broker.drain(brokerPath(folder), 0, native);
   for (const folder of [config.runDir, config.stateDir]) removeFolder(folder);
-  try {
-    leaveAgentCgroup(config.agentCgroup);
-  } catch (error) {
-    log.warn({ error }, 'the cgroup of agents stays: some of their workers still carry connections');
-  }
   isDone = true;
   log.info('Weft is uninstalled from this node');
-  const { promise: ended, resolve } = Promise.withResolvers<void>();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  await ended;
+  const end = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => end.abort());
+  await leaveCgroup(config.agentCgroup, log, end.signal);
+  if (!end.signal.aborted) await once(end.signal, 'abort');
   await admin.close();
+}
+
+/** As soon as the agent before has ended, which may be told to only when this one is done. */
+async function leaveCgroup(folder: string, log: Logger, end: AbortSignal): Promise<void> {
+  for (;;) {
+    const isLast = end.aborted;
+    try {
+      leaveAgentCgroup(folder);
+      return;
+    } catch (error) {
+      if (!isLast) await delay(pollMs, undefined, { signal: end }).catch(() => undefined);
+      else {
+        log.warn({ error }, 'the cgroup of agents stays: some of their workers still carry connections');
+        return;
+      }
+    }
+  }
 }
 
 function removeFolder(folder: string): void {

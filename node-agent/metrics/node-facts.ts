@@ -5,13 +5,13 @@ import { Gauge } from 'prom-client';
 
 import type { AnyRegistry } from '../../admin/registries.ts';
 import type { ForeignProgram } from '../../native/capture.d.ts';
-import type { NotMeshable } from '../main/reconciler.ts';
+import type { PodTrouble } from '../main/reconciler.ts';
 
 /** What the agent finds on its node. `weft check` and alerts read it. */
 export interface NodeFacts {
   readonly features: Readonly<Record<KernelFeature, boolean>>;
   readonly foreignPrograms: readonly ForeignProgram[];
-  readonly notMeshable: readonly NotMeshable[];
+  readonly notMeshable: readonly PodTrouble[];
 }
 
 export type KernelFeature = 'btf' | 'bpffs' | 'cgroup2';

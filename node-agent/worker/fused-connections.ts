@@ -12,7 +12,7 @@ export class FusedConnections {
 
   opened(connection: number, path: FusedPath): void {
     this.#paths.set(connection, path);
-    path.open++;
+    path.opened();
   }
 
   /** Any connection of the engine. */
@@ -20,7 +20,7 @@ export class FusedConnections {
     const path = this.#paths.get(connection);
     if (path === undefined) return;
     this.#paths.delete(connection);
-    path.open--;
+    path.closed();
   }
 
   revoke(path: FusedPath): void {

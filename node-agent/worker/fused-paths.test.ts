@@ -47,6 +47,7 @@ class SetUp {
       onSettled: (key) => {
         this.settled.push(key);
       },
+      onClosed: () => undefined,
       now: () => this.now,
     });
     t.after(() => {

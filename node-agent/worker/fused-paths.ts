@@ -34,14 +34,37 @@ export class FusedPath {
   /** When the next probe is due, or the failure forgotten. */
   dueAt = 0;
   used = true;
-  /** Connections and requests. */
-  open = 0;
+  /** Connections and requests. Each is one of the destination, too: it needs what the capture has put into that pod. */
+  #open = 0;
+  readonly #onClosed: (destination: WorkerPod) => void;
 
-  constructor(key: Key, source: WorkerPod, destination: WorkerPod, endpoint: Endpoint) {
+  constructor(
+    key: Key,
+    source: WorkerPod,
+    destination: WorkerPod,
+    endpoint: Endpoint,
+    onClosed: (destination: WorkerPod) => void,
+  ) {
     this.key = key;
     this.source = source;
     this.destination = destination;
     this.endpoint = endpoint;
+    this.#onClosed = onClosed;
+  }
+
+  get isOpen(): boolean {
+    return this.#open > 0;
+  }
+
+  opened(): void {
+    this.#open++;
+    this.destination.connections++;
+  }
+
+  closed(): void {
+    this.#open--;
+    this.destination.connections--;
+    this.#onClosed(this.destination);
   }
 }
 
@@ -51,6 +74,8 @@ export interface FusedPathsDependencies {
   readonly onSettled: (key: Key) => void;
   /** Whatever is open on this path must end. */
   readonly onBlocked: (path: FusedPath) => void;
+  /** One less is open to that pod. */
+  readonly onClosed: (destination: WorkerPod) => void;
   readonly now: () => number;
 }
 
@@ -119,7 +144,7 @@ export class FusedPaths {
 
   #add(source: WorkerPod, destination: WorkerPod, endpoint: Endpoint): FusedPath | undefined {
     if (this.#size >= maximumPaths) return undefined;
-    const path = new FusedPath(`path ${++this.#lastKey}`, source, destination, endpoint);
+    const path = new FusedPath(`path ${++this.#lastKey}`, source, destination, endpoint, this.#with.onClosed);
     const paths = this.#bySource.get(source.id);
     const key = keyOf(endpoint.address, endpoint.port);
     if (paths === undefined) this.#bySource.set(source.id, new Map([[key, path]]));
@@ -170,7 +195,7 @@ export class FusedPaths {
     path.failures = 0;
     path.dueAt = this.#with.now() + blockedMs;
     this.#with.onSettled(path.key);
-    if (path.open > 0) this.#with.onBlocked(path);
+    if (path.isOpen) this.#with.onBlocked(path);
   }
 
   /** Probes what is due and still used; forgets the rest. */
@@ -180,7 +205,7 @@ export class FusedPaths {
     for (const paths of this.#bySource.values()) {
       for (const path of paths.values()) {
         if (path.probe !== 0 || now < path.dueAt) continue;
-        const isUsed = path.state === 'verified' && (path.used || path.open > 0);
+        const isUsed = path.state === 'verified' && (path.used || path.isOpen);
         if (!isUsed || !isCaptured(path.endpoint, path.source, path.destination)) this.#forget(path);
         else if (starts++ < startsPerCheck) this.#startProbe(path);
       }

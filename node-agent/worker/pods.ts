@@ -25,6 +25,9 @@ export interface WorkerPod {
   /** Since when peers know it as meshed (performance.now()); undefined: they do not. */
   announcedAt: number | undefined;
   connections: number;
+  /** It is not captured any more, and peers know. */
+  hasLeft: boolean;
+  /** Nothing of it is on its way to us any more. */
   released: boolean;
 }
 
@@ -49,16 +52,21 @@ export class WorkerPods {
   }
 
   listen(id: number, listenerPort: number, ipv4: Address, ipv6: Address): void {
-    Object.assign(this.#find(id), { ipv4, ipv6, listenerPort, released: false });
+    Object.assign(this.#find(id), { ipv4, ipv6, listenerPort, hasLeft: false, released: false });
   }
 
   describe(id: number, description: PodDescription): void {
-    Object.assign(this.#find(id), description, { released: false });
+    Object.assign(this.#find(id), description, { hasLeft: false, released: false });
   }
 
   announce(id: number, announcedMs: number | undefined): void {
     const pod = this.#byId.get(id);
     if (pod !== undefined) pod.announcedAt = announcedMs === undefined ? undefined : this.#now() - announcedMs;
+  }
+
+  leave(id: number): void {
+    const pod = this.#byId.get(id);
+    if (pod !== undefined) pod.hasLeft = true;
   }
 
   /** Who waits for a decision holds on to the object, so it stays the same. */
@@ -80,6 +88,7 @@ export class WorkerPods {
       skippedClients: [],
       announcedAt: undefined,
       connections: 0,
+      hasLeft: false,
       released: false,
     };
     this.#byId.set(id, pod);

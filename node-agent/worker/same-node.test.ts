@@ -38,6 +38,7 @@ type PodMessage = Extract<MessageToWorker, { type: 'pod' }>;
 class SetUp {
   readonly worker: Worker;
   readonly engine: FakeEngine;
+  readonly drained: number[] = [];
   #lastConnection = 0;
 
   constructor(t: TestContext, changed: Partial<WorkerOptions> = {}) {
@@ -50,7 +51,10 @@ class SetUp {
         return engine;
       },
       metricsMemory: new ArrayBuffer(seriesMemoryBytes),
-      send: () => Promise.resolve(true),
+      send: (message) => {
+        if (message.type === 'pod-drained') this.drained.push(message.pod);
+        return Promise.resolve(true);
+      },
       exit: () => undefined,
     });
     const [engine] = engines;
@@ -244,4 +248,28 @@ test('when the server is released, who waits for the probe is decided on anew', 
     set.engine.resumed.map(([id, action]) => [id, action]),
     [[1, actions.relayOut]],
   );
+});
+
+test('a client that has left the mesh dials as those outside do, without the certificate that it has no more', (t) => {
+  const set = new SetUp(t);
+  assert.equal(set.connect().decision[0], actions.hold);
+  set.worker.receive({ type: 'pod-released', pod: 1 });
+  assert.deepEqual(
+    set.engine.resumed.map(([id, action]) => [id, action]),
+    [[1, actions.relayOut]],
+  );
+  assert.equal(set.connect().decision[0], actions.relayOut);
+});
+
+test('a server that has left the mesh is drained when nothing is open straight to its app any more', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const set = new SetUp(t);
+  set.certify();
+  const { connection } = set.connect();
+  set.engine.options.onProbe(1, 'passed');
+  set.worker.receive({ type: 'pod-released', pod: 2 });
+  t.mock.timers.tick(1000);
+  assert.deepEqual(set.drained, []);
+  set.engine.end(connection, { reason: 'finished' });
+  assert.deepEqual(set.drained, [2]);
 });

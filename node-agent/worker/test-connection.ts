@@ -20,6 +20,7 @@ export function testPod(changed: Partial<WorkerPod> = {}): WorkerPod {
     skippedClients: [],
     announcedAt: 0,
     connections: 0,
+    hasLeft: false,
     released: false,
     ...changed,
   };

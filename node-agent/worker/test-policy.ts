@@ -136,6 +136,7 @@ export class TestPolicy {
         this.policy.blocked(path);
         this.http.blocked(path);
       },
+      onFusedClosed: () => undefined,
       onRefusedCredentials: () => undefined,
     });
     const { ways, requestRecord: record } = this;

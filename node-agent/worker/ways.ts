@@ -43,6 +43,8 @@ export interface WaysDependencies {
   readonly onSettled: (key: Key) => void;
   /** What goes over this path must end. */
   readonly onBlocked: (path: FusedPath) => void;
+  /** One connection or request less is open straight to that pod's app. */
+  readonly onFusedClosed: (pod: WorkerPod) => void;
   readonly onRefusedCredentials: (identity: string, reason: string) => void;
 }
 
@@ -55,14 +57,15 @@ export class Ways {
 
   constructor(dependencies: WaysDependencies) {
     this.#with = dependencies;
-    const { engine, onSettled, onBlocked } = dependencies;
+    const { engine, onSettled, onBlocked, onFusedClosed: onClosed } = dependencies;
     this.destinations = new Destinations((name) => engine.intern(name));
-    this.fused = new FusedPaths({ engine, onSettled, onBlocked, now: () => performance.now() });
+    this.fused = new FusedPaths({ engine, onSettled, onBlocked, onClosed, now: () => performance.now() });
   }
 
   /** From the pod to the endpoint; the endpoint is known to be meshed or not. */
   find(endpoint: Endpoint, pod: WorkerPod): Way {
-    if (endpoint.meshed !== true) return out;
+    // Who has left the mesh dials as everybody outside of it does; its certificate may be gone by now.
+    if (endpoint.meshed !== true || pod.hasLeft) return out;
     if (endpoint.localPod !== 0) return this.#findOnNode(endpoint, pod);
     const missing = this.missingCredentials(pod);
     return missing === undefined ? tunnel : { kind: 'missing', missing };
@@ -116,8 +119,10 @@ export class Ways {
     this.#with.onSettled(podKey(pod));
   }
 
-  podReleased(pod: number): void {
-    this.fused.forgetPod(pod);
+  podReleased(id: number): void {
+    this.fused.forgetPod(id);
+    const identity = this.#with.pods.get(id)?.identity ?? 0;
+    if (identity !== 0) this.#with.onSettled(credentialsKey(identity));
   }
 
   probed(probe: number, result: ProbeResult): void {

@@ -108,6 +108,9 @@ export class Worker {
         this.#policy.blocked(path);
         this.#http.blocked(path);
       },
+      onFusedClosed: ({ id }) => {
+        this.#tellIfDrained(id);
+      },
       onRefusedCredentials: (identity, reason) => void send({ type: 'credentials-refused', identity, reason }),
     });
     const ways = this.#ways;
@@ -153,6 +156,7 @@ export class Worker {
         break;
       case 'pod-released':
         this.#proofs.forget(message.pod);
+        this.#pods.leave(message.pod);
         this.#ways.podReleased(message.pod);
         this.#engine.retireTunnels(message.pod);
         setTimeout(() => {

@@ -95,6 +95,7 @@ async function build(set: ProgramSet, say: (line: string) => void): Promise<void
       timeoutMs: buildDeadlineMs,
       env: { ...process.env, CGO_ENABLED: '0' },
     });
+    if (code === 127) throw new Error(`${set.name} is built by Go 1.26 or newer, which is not installed`);
     if (code !== 0) throw new Error(`${set.name} cannot be built: ${stderr.slice(-4000)}`);
     const missing = set.programs.filter((name) => !existsSync(join(unfinished, name)));
     if (missing.length > 0) throw new Error(`${set.name}: no ${missing.join(', ')} came of the build`);

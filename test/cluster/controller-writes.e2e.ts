@@ -158,6 +158,16 @@ suite('what controllers write', () => {
     assert.match(await describePod(), /NotInMesh .*\(x2 over /);
   });
 
+  test('and what of its annotations cannot be read, though it is in the mesh', async () => {
+    const annotation = 'config.linkerd.io/skip-inbound-ports';
+    const annotate = (change: string): Promise<string> => shop.kubectl('annotate', 'namespace', namespace, change);
+    await annotate(`${annotation}=80,many`);
+    let text = '';
+    await until('told', 60_000, async () => (text = await describePod()).includes('MeshAnnotationUnreadable'));
+    assert.match(text, /Warning +MeshAnnotationUnreadable .* +WEFT-E107 .*skip-inbound-ports.*many/);
+    await annotate(`${annotation}-`);
+  });
+
   test('a leader that is killed is followed once its Lease is over', async (t) => {
     const before = await lease();
     await mesh.killController();

@@ -260,10 +260,15 @@ suite('Weft installed on a real cluster', () => {
     });
     assert.deepEqual(upgraded.failures, []);
     await weft.untilCaptured(podCount, patienceMs);
-    const { failures } = await load(t, 'helm uninstall', async () => {
+    const startedAt = Date.now();
+    const traffic = await underTraffic(shop, async () => {
       await weft.helm('uninstall', 'weft', '--wait');
+      t.diagnostic(`uninstalled after ${Date.now() - startedAt} ms`);
     });
-    assert.deepEqual(failures, []);
+    traffic.report(t, 'helm uninstall');
+    assert.deepEqual(traffic.failures(...shortKinds), []);
+    const lasted = traffic.failures(...longKinds).map(({ at, lastedMs }) => at + lastedMs - startedAt);
+    assert.ok(Math.min(...lasted) >= openLastsMs, `what was open broke ${lasted.join(', ')} ms after the beginning`);
     await nothingLeft();
     const rest = await cluster.kubectl(['get', 'all,roles,rolebindings,secrets', '-n', weftNamespace, '-o', 'name']);
     assert.equal(rest, '');

@@ -97,6 +97,8 @@ describe('enrolment', () => {
     const pod = await node.addPod({ name: 'typo', namespace: 'shop', annotations });
     const line = await agent.waitForLine((candidate) => candidate['code'] === 'WEFT-E107', 15_000);
     assert.match(String(line['error']), /skip-outbound-ports.*many/);
+    await agent.enrolled('typo');
+    assert.doesNotMatch(await metrics(), /weft_pod_not_meshable\{.*"typo"/, 'it is in the mesh');
     await pod.delete();
   });
 

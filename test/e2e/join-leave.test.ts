@@ -6,13 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
-import { churn, echo, greet, say, waitUntil } from './helpers.ts';
+import { churn, echo, greet, hold, say, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
 
 /** How often a pod joins or leaves; with WEFT_SOAK 200 times. */
 const changes = process.env['WEFT_SOAK'] === undefined ? 40 : 200;
 const greeting = { port: 3333, annotations: { 'config.linkerd.io/opaque-ports': '3333' } };
 const datagrams = new URL('../tools/datagrams.py', import.meta.url).pathname;
+/** Longer than workers wait for what is on its way to a pod that leaves. */
+const drainedMs = 2500;
 const secret = 'both-are-meshed';
 
 describe('joining and leaving', () => {
@@ -98,6 +100,18 @@ describe('joining and leaving', () => {
     const packets = await link.stop();
     assert.ok(packets.size > 20 * secret.length, 'the connections are seen, though not what they say');
     assert.ok(!packets.contains(secret));
+  });
+
+  test('a pod leaves while connections of its node are open to it: they go on', async () => {
+    const near = await mesh.addMeshed('a', 'near', 'near');
+    await echo(near, 9000);
+    const held = await hold(client, near.ipv4, 9000, 4);
+    await change(near, 'left');
+    await delay(drainedMs);
+    assert.deepEqual((await held.finish()).errors, {});
+    const rules = async (): Promise<string> =>
+      (await near.run(['sh', '-c', 'ip rule; ip route show table all'])).stdout;
+    await waitUntil(async () => !(await rules()).includes('169.254.116'), 5000, 'nothing of ours is left in it');
   });
 
   test('what is not captured is not touched either: no datagram of a pod is lost as it joins and leaves', async () => {

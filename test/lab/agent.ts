@@ -21,6 +21,8 @@ export interface AgentOptions {
 }
 
 const startDeadlineMs = 15_000;
+/** An agent that runs has its stop timeout to leave. */
+const uninstallDeadlineMs = 60_000;
 
 /** A weft-agent on a node of the lab. */
 export class LabAgent {
@@ -61,8 +63,11 @@ export class LabAgent {
 
   static async start(node: LabNode, options: AgentOptions = {}): Promise<LabAgent> {
     const agent = new LabAgent(node, options);
-    const done = options.command === 'uninstall' ? 'Weft is uninstalled from this node' : 'ready';
-    await agent.waitForLine((line) => line.msg === done, startDeadlineMs);
+    const [done, deadlineMs] =
+      options.command === 'uninstall'
+        ? ['Weft is uninstalled from this node', uninstallDeadlineMs]
+        : ['ready', startDeadlineMs];
+    await agent.waitForLine((line) => line.msg === done, deadlineMs);
     return agent;
   }
 

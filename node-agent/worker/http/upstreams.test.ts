@@ -25,13 +25,14 @@ test('an endpoint is one upstream for each way to it', () => {
 test('requests hold a fused path, and are found by it even when main has told of its endpoint anew', () => {
   const upstreams = new Upstreams();
   const [one, other] = [endpoint(80), endpoint(80)];
-  const path = new FusedPath('path', testPod(), testPod({ id: 2 }), one);
+  let closed = 0;
+  const path = new FusedPath('path', testPod(), testPod({ id: 2 }), one, () => closed++);
   const before = upstreams.findFused(path, one);
   const numbers = [upstreams.opened(before), upstreams.opened(upstreams.findFused(path, other))];
-  assert.equal(path.open, 2);
+  assert.equal(path.destination.connections, 2);
   assert.deepEqual(upstreams.numbersOf(path).sort(), numbers.sort());
   upstreams.closed(before);
-  assert.equal(path.open, 1);
+  assert.deepEqual([path.destination.connections, path.isOpen, closed], [1, true, 1]);
   assert.deepEqual(upstreams.numbersOf(path), numbers.slice(1));
 });
 

@@ -60,13 +60,13 @@ export class Upstreams {
       upstream.number = this.#free.pop() ?? this.#byNumber.length;
       this.#byNumber[upstream.number] = upstream;
     }
-    if (upstream.path !== undefined) upstream.path.open++;
+    upstream.path?.opened();
     return upstream.number;
   }
 
   /** A request that went there has ended, or goes elsewhere. */
   closed(upstream: Upstream): void {
-    if (upstream.path !== undefined) upstream.path.open--;
+    upstream.path?.closed();
     if (--upstream.requests > 0) return;
     this.#byNumber[upstream.number] = undefined;
     this.#free.push(upstream.number);
