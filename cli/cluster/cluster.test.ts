@@ -100,6 +100,17 @@ test('what the API server or the kubelet says in its place is an error, and so i
   await assert.rejects(ask(AbortSignal.timeout(100)), { code });
 });
 
+test('a connection on which the API server refuses is not kept', async (t) => {
+  const { server, cluster } = await setUp(t);
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  server.onUpgrade = (_, socket) => {
+    socket.on('end', resolve).resume();
+    socket.write('HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\n{}');
+  };
+  await assert.rejects(cluster.askPod(pod, 4191, '/ready', signal()), { code: 'WEFT-E405', message: /403/ });
+  await ended;
+});
+
 test('what somebody may is asked of the server, by whom', async (t) => {
   const { server, cluster } = await setUp(t);
   const heard: unknown[] = [];

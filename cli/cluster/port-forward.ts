@@ -42,10 +42,11 @@ export async function forwardPort(
   };
   signal.addEventListener('abort', abort, { once: true });
   socket.on('error', reject);
-  socket.on('unexpected-response', (request, answer) => {
+  socket.on('unexpected-response', (_, answer) => {
+    const { socket: connection } = answer; // which nobody ends, as it could be used again
     refusalOf(answer)
       .then(reject, reject)
-      .finally(() => request.destroy());
+      .finally(() => connection.destroy());
   });
   socket.on('open', () => resolve(new ForwardedPort(socket)));
   try {
