@@ -1,10 +1,9 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
-import { ConnectionRecord, connectionRecordBytes, origins } from './connection-record.ts';
+import { ConnectionRecord, connectionRecordBytes } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import { HttpPolicy } from './http/http-policy.ts';
 import { RequestRecord, requestRecordBytes } from './http/request-record.ts';
-import { detections } from './inbound.ts';
 import type { MessageToWorker, SendToMain, WorkerOptions } from './messages.ts';
 import { Policy } from './policy.ts';
 import { directionOf } from './decide.ts';
@@ -196,6 +195,9 @@ export class Worker {
     this.#with.exit();
   }
 
+  /** Connections that are open, each counted by its pod. */
+  readonly #counted = new Set<number>();
+
   #onConnection(): void {
     const record = this.#record;
     const pod = this.#pods.get(record.pod);
@@ -203,15 +205,20 @@ export class Worker {
       record.refuse();
       return;
     }
-    if (isShownFirst(record)) pod.connections++;
+    // It is shown again with what was detected of it; what has come by then may be detected before it is shown at all.
+    if (!this.#counted.has(record.id)) {
+      this.#counted.add(record.id);
+      pod.connections++;
+    }
     this.#policy.decide(pod);
   }
 
   #onClose(record: ConnectionRecord): void {
     this.#policy.ended(record.id);
+    const wasCounted = this.#counted.delete(record.id);
     const pod = this.#pods.get(record.pod);
     if (pod === undefined) return;
-    pod.connections--;
+    if (wasCounted) pod.connections--;
     const direction = directionOf(record, pod);
     this.#metrics.connections.ended(record, direction, pod);
     this.#log?.add(record, direction, pod, record.peerName === 0 ? '' : this.#engine.nameOf(record.peerName));
@@ -234,10 +241,4 @@ export class Worker {
   #tellDrained(pod: number): void {
     void this.#with.send({ type: 'pod-drained', pod });
   }
-}
-
-/** What is shown again has been counted. A stream of a tunnel shows what was detected of the tunnel before anything of its own is. */
-function isShownFirst({ origin, detected }: ConnectionRecord): boolean {
-  if (origin === origins.tunnel) return detected === detections.nothing || detected === detections.tls;
-  return origin === origins.captured && detected === detections.nothing;
 }
