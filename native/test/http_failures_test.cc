@@ -50,6 +50,24 @@ TEST("http: no request that can be read in two ways reaches the app, each is ans
   CHECK(IsUnvisited(http.mesh.app));
 }
 
+// Or the RST that answers it could overtake the response (RFC 9112, 9.6).
+TEST("http: what a client goes on to say after its connection has been ended is taken") {
+  for (const std::string request :
+       {"GET / HTTP/1.1\r\nHost: w\r\nHost: v\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n123456789"}) {
+    HttpMesh http;
+    const Descriptor client = http.Client();
+    Send(client, request);
+    CHECK(!ReceiveAll(client).empty());
+    for (int i = 0; i < 5; i++) {
+      Send(client, "more");
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    CHECK_EQUAL(http.mesh.ended_count(), 0u);
+    Finish(client);
+    EVENTUALLY(http.mesh.ended_count() == 1);
+  }
+}
+
 TEST("http: a head without end is answered with 431, and costs what its bound says") {
   HttpMesh http;
   const Descriptor client = http.Client();

@@ -40,7 +40,11 @@ TEST("tunnel: streams opened and reset as fast as may be cost their peer its con
   attacker.join();
   CheckPasses(pair);
   EVENTUALLY(nodes.server.statistics().connections == 1);
-  CHECK(!peer.TrySend(Repeated(RawFrame(weft1::FrameType::kPong, 0, Buffer(8)), 100'001)) || peer.IsReset());
+  // Where they are read no faster than may be, the answers that nobody reads are too many.
+  const Buffer pings = Repeated(RawFrame(weft1::FrameType::kPing, 0, Buffer(8)), 100'001);
+  bool ended = false;
+  for (int i = 0; i < 20 && !ended; i++) ended = !peer.TrySend(pings);
+  CHECK(ended || peer.IsReset());
   CheckPasses(pair);
 }
 

@@ -66,7 +66,6 @@ void Http2ServerConnection::Linger(CloseReason reason, int error) {
   error_ = static_cast<uint32_t>(error);
   EndStreams(reason);
   pump_.Stop();
-  if (stream_->ClosesCleanly()) return Close(reason, error);
   shared_.loop.Schedule(*this, shared_.loop.now_us() + kLingerUs);
   stream_->Finish();
 }

@@ -95,6 +95,7 @@ size_t ServerConnection::Received(std::string_view bytes) {
         head_began_us_ = 0;
         http10_ = reader_.head().http10;
         persistent_ = reader_.head().persistent;
+        sends_no_more_ = !persistent_;
         BeginExchange().Begin(*this, reader_.head());
         // What has come behind the head would have to be kept.
         if (!input.empty()) {
@@ -104,7 +105,7 @@ size_t ServerConnection::Received(std::string_view bytes) {
         }
         break;
       case http1::Event::kError:
-        http10_ = persistent_ = false;
+        http10_ = persistent_ = sends_no_more_ = false;
         BeginExchange().BeginInvalid(*this, reader_.error());
         break;
       case http1::Event::kHeld:
@@ -165,7 +166,11 @@ void ServerConnection::Continue() {
   if (!closed_ && exchange_ != nullptr && exchange_->TakesRequest()) stream_->Resume();
 }
 
-void ServerConnection::Completed(bool unread) { closes_ || unread ? Finish() : NextRequest(); }
+void ServerConnection::Completed(bool unread) {
+  if (!closes_ && !unread) return NextRequest();
+  if (unread) sends_no_more_ = false;
+  Finish();
+}
 
 void ServerConnection::Aborted(Ending ending, uint32_t detail) {
   exchange_ = nullptr;
@@ -185,7 +190,7 @@ void ServerConnection::Finish() {
   exchange_ = nullptr;
   if (closed_ || lingering_) return;
   lingering_ = true;
-  if (stream_->ClosesCleanly()) return Close(CloseReason::kFinished, 0);
+  if ((ended_ || sends_no_more_) && stream_->ClosesCleanly()) return Close(CloseReason::kFinished, 0);
   sent_seen_ = stream_->sent();
   shared_.loop.Schedule(*this, shared_.loop.now_us() + (stream_->blocked() ? kLingerBlockedUs : kLingerUs));
   stream_->Finish();

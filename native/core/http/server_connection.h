@@ -68,6 +68,7 @@ class ServerConnection final : public Connection, private ClientSide, private By
   // Of the exchange.
   bool http10_ = false;
   bool persistent_ = false;
+  bool sends_no_more_ = false;  // the client has said so, and its last request has been read
   bool chunked_ = false;
   bool interim_ = false;  // an interim response was passed on
   bool switched_ = false;
