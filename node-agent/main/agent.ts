@@ -312,6 +312,7 @@ export class Agent {
     this.#broker.drain(drainGraceMs);
     const left = await this.#workers.ended(this.#config.stopTimeoutMs);
     if (left.length > 0) this.#log.warn({ workers: left }, 'open connections break as Weft is taken from the node');
+    this.#enrolment.giveUpLeaving();
   }
 
   /** Its workers may have ended by now: whoever keeps the agent running starts it anew. */

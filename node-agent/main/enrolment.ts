@@ -182,6 +182,12 @@ export class Enrolment {
     }
   }
 
+  /** What is still open of pods that have left breaks: nothing of ours is to stay in them. */
+  giveUpLeaving(): void {
+    for (const [id, { workersLeft }] of [...this.#leaving])
+      for (const worker of [...workersLeft]) this.workerDrained(id, worker);
+  }
+
   /** Ids of pods that were released and have connections still. */
   get leaving(): number[] {
     return [...this.#leaving.keys()];

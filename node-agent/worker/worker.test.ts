@@ -190,6 +190,20 @@ test('a released pod is told drained when its last connection has ended', (t) =>
   assert.deepEqual(sent, [{ type: 'pod-drained', pod: 1 }]);
 });
 
+test('a connection whose first bytes were there before it was shown holds its released pod, too', (t) => {
+  const { worker, engine, sent } = setUp(t, { logConnections: false });
+  const early = { ...inbound, detected: detections.plaintext };
+  engine.connect(early);
+  engine.connect({ ...inbound, id: 77, detected: 3 });
+  engine.end({ ...inbound, id: 77, origin: 1, detected: 3 }, { reason: 'tunnel' });
+  engine.options.onListenerGone(1);
+  worker.receive({ type: 'pod-released', pod: 1 });
+  const drained = (): MessageToMain[] => sent.filter(({ type }) => type === 'pod-drained');
+  assert.deepEqual(drained(), []);
+  engine.end(early, { reason: 'finished' });
+  assert.deepEqual(drained(), [{ type: 'pod-drained', pod: 1 }]);
+});
+
 test("a released pod is not drained before the last of a tunnel's streams, nor while a connection is looked at", (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { worker, engine, sent } = setUp(t, { logConnections: false });

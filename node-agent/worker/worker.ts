@@ -1,6 +1,6 @@
 import type { Engine, EngineOptions } from '../../native/engine.d.ts';
 import { ConnectionLog } from './connection-log.ts';
-import { ConnectionRecord, actions, connectionRecordBytes, origins } from './connection-record.ts';
+import { ConnectionRecord, connectionRecordBytes } from './connection-record.ts';
 import { Drain } from './drain.ts';
 import { HttpPolicy } from './http/http-policy.ts';
 import { RequestRecord, requestRecordBytes } from './http/request-record.ts';
@@ -42,8 +42,8 @@ export class Worker {
   readonly #log: ConnectionLog | undefined;
   readonly #proofs: ProofReports;
   readonly #drain: Drain;
-  /** Connections that are shown again once their first bytes are there. What is seen in them when they come is shown at once. */
-  readonly #lookedAt = new Set<number>();
+  /** Connections that are open, each counted by its pod. */
+  readonly #counted = new Set<number>();
   #closed = false;
 
   constructor(dependencies: WorkerDependencies) {
@@ -204,18 +204,20 @@ export class Worker {
       record.refuse();
       return;
     }
-    const isAgain = this.#lookedAt.delete(record.id) || record.origin === origins.tls;
-    if (!isAgain) pod.connections++;
+    // It is shown again with what was detected of it; what has come by then may be detected before it is shown at all.
+    if (!this.#counted.has(record.id)) {
+      this.#counted.add(record.id);
+      pod.connections++;
+    }
     this.#policy.decide(pod);
-    if (record.action === actions.detect) this.#lookedAt.add(record.id);
   }
 
   #onClose(record: ConnectionRecord): void {
     this.#policy.ended(record.id);
-    this.#lookedAt.delete(record.id);
+    const wasCounted = this.#counted.delete(record.id);
     const pod = this.#pods.get(record.pod);
     if (pod === undefined) return;
-    pod.connections--;
+    if (wasCounted) pod.connections--;
     const direction = directionOf(record, pod);
     this.#metrics.connections.ended(record, direction, pod);
     this.#log?.add(record, direction, pod, record.peerName === 0 ? '' : this.#engine.nameOf(record.peerName));

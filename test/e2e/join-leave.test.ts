@@ -8,6 +8,7 @@ import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
 import { churn, echo, greet, hold, say, waitUntil } from './helpers.ts';
 import { LabMesh } from './mesh.ts';
+import { Traffic, failuresOf, trafficServer } from './traffic.ts';
 
 /** How often a pod joins or leaves; with WEFT_SOAK 200 times. */
 const changes = process.env['WEFT_SOAK'] === undefined ? 40 : 200;
@@ -15,6 +16,7 @@ const greeting = { port: 3333, annotations: { 'config.linkerd.io/opaque-ports': 
 const datagrams = new URL('../tools/datagrams.py', import.meta.url).pathname;
 /** Longer than workers wait for what is on its way to a pod that leaves. */
 const drainedMs = 2500;
+const settledMs = 500;
 const secret = 'both-are-meshed';
 
 describe('joining and leaving', () => {
@@ -112,6 +114,21 @@ describe('joining and leaving', () => {
     const rules = async (): Promise<string> =>
       (await near.run(['sh', '-c', 'ip rule; ip route show table all'])).stdout;
     await waitUntil(async () => !(await rules()).includes('169.254.116'), 5000, 'nothing of ours is left in it');
+  });
+
+  test('a pod leaves with connections that carry bytes from the first moment on: they go on', async () => {
+    const near = await mesh.addMeshed('a', 'talked-to', 'near');
+    for (const pod of [near, server]) await trafficServer(pod);
+    const talks = await Promise.all(
+      [near, server].map((to) => Traffic.start(member, to, 5, 'tcp-kept', 'grpc-stream')),
+    );
+    await delay(settledMs);
+    await change(member, 'left');
+    await change(near, 'left');
+    await delay(drainedMs);
+    for (const result of await Promise.all(talks.map((talk) => talk.stop())))
+      assert.deepEqual(failuresOf(result, 'tcp-kept', 'grpc-stream'), [], mesh.troubles());
+    await change(member, 'joined');
   });
 
   test('what is not captured is not touched either: no datagram of a pod is lost as it joins and leaves', async () => {

@@ -11,7 +11,7 @@ import { LabMesh } from './mesh.ts';
 import { Traffic, failuresOf, trafficServer } from './traffic.ts';
 
 const perSecond = Number(process.env['WEFT_RATE'] ?? 20);
-const stopMs = 20_000;
+const stopMs = 15_000;
 const graceMs = 30_000;
 /** Between nodes, as images are not everywhere at once. */
 const apartMs = 1500;
@@ -63,12 +63,18 @@ describe('an uninstallation', () => {
     for (const from of clients)
       for (const to of servers) running.push(await Traffic.start(from, to, perSecond, ...kinds));
     await delay(500);
+    const talk = await Traffic.start(clients[0] ?? assert.fail(), servers[1] ?? assert.fail(), 5, 'tcp-kept');
     const earlier = ['a', 'b'].map((node) => mesh.agent(node));
     const first = uninstall('a');
     await delay(apartMs);
     const uninstallers = await Promise.all([first, uninstall('b')]);
     await Promise.all(earlier.map((agent) => agent.stop(graceMs)));
+    for (const pod of [...clients, ...servers]) {
+      const { stdout } = await pod.run(['sh', '-c', 'ip rule; ip route show table all']);
+      assert.doesNotMatch(stdout, /169\.254\.116|fwmark/, pod.spec.name);
+    }
     await delay(settleMs);
+    assert.equal(failuresOf(await talk.stop(), 'tcp-kept').length, 1, 'what has no end is cut');
     const results = await Promise.all(running.map((traffic) => traffic.stop()));
     await Promise.all(uninstallers.map((agent) => agent.stop(graceMs)));
     for (const result of results) {
