@@ -19,6 +19,8 @@ struct Refusal {
 
 const std::string kSmuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
+size_t tables_checked = 0, refusals_checked = 0;
+
 // Behind it follows what somebody might want to smuggle.
 template <typename Read>
 void CheckRefusals(const std::vector<Refusal>& refusals, size_t heads, Read read) {
@@ -36,6 +38,8 @@ void CheckRefusals(const std::vector<Refusal>& refusals, size_t heads, Read read
       throw std::runtime_error(refusal.bytes.substr(0, 300) + "\n" + error.what());
     }
   }
+  tables_checked++;
+  refusals_checked += seen.size();
 }
 
 Transcript Read(const std::string& bytes, const Split& split) { return ReadRequests(bytes, split); }
@@ -436,6 +440,11 @@ TEST("HTTP/1.1 refusals: truncated messages") {
       CHECK(transcript.text.find("end\n") == std::string::npos);
     }
   }
+}
+
+TEST("HTTP/1.1 refusals: none is lost") {
+  if (tables_checked != 5) throw Skip{"not all tables were checked"};
+  CHECK(refusals_checked >= 320);
 }
 
 // The client is answered with 502 in all these cases; what is checked is that it is never shown as a response.
