@@ -21,6 +21,7 @@ export const metricsPorts = { agent: 4192, controller: 9991 } as const;
 const startDeadlineMs = 30_000;
 const home = '/var/lib/weft-controller';
 const tokenLife = '8h';
+const fromSources = [process.execPath, path('control-plane/main.ts')] as const;
 const plugin = { type: 'weft-cni', binary: path('build/weft-cni') } as const;
 
 export interface LogLine {
@@ -35,9 +36,11 @@ export interface LogLine {
  */
 export class ProcessMesh {
   readonly cluster: Cluster;
+  readonly #controller: readonly [runtime: string, program: string];
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Cluster, controller: readonly [runtime: string, program: string] = fromSources) {
     this.cluster = cluster;
+    this.#controller = controller;
   }
 
   async up(): Promise<void> {
@@ -69,7 +72,7 @@ export class ProcessMesh {
       ['--metrics', `${apiServer.address}:${metricsPorts.controller}`],
     ].flat();
     const earlier = readies(this.controllerLines());
-    machine.daemon('weft-controller', [process.execPath, path('control-plane/main.ts'), ...flags]);
+    machine.daemon('weft-controller', [...this.#controller, ...flags]);
     await this.#ready('the controller', earlier, () => this.controllerLines());
   }
 
@@ -101,7 +104,7 @@ export class ProcessMesh {
 
   /** With no grace. */
   killController(): Promise<void> {
-    return killAll(this.cluster.controlPlane.machine, isOf('control-plane/main.ts'));
+    return killAll(this.cluster.controlPlane.machine, isOf(this.#controller[1]));
   }
 
   /** With no grace: main, broker and workers. */
@@ -111,11 +114,11 @@ export class ProcessMesh {
 
   /** With no grace, but the workers stay. */
   killAgentMain(node: Node): Promise<void> {
-    return killAll(node.machine, isOf('node-agent/main/main.ts'));
+    return killAll(node.machine, isOf(path('node-agent/main/main.ts')));
   }
 
   controllerPids(): number[] {
-    return processesBelow(this.cluster.controlPlane.machine.cgroup).filter(isOf('control-plane/main.ts'));
+    return processesBelow(this.cluster.controlPlane.machine.cgroup).filter(isOf(this.#controller[1]));
   }
 
   get controllerUrl(): string {
@@ -180,10 +183,10 @@ async function killAll(machine: Machine, matches: (pid: number) => boolean): Pro
   }
 }
 
-function isOf(script: string): (pid: number) => boolean {
+function isOf(program: string): (pid: number) => boolean {
   return (pid) => {
     const [, file = ''] = read(`/proc/${pid}/cmdline`).split('\0');
-    return file === path(script);
+    return file === program;
   };
 }
 

@@ -7,6 +7,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { cpuSeconds, residentBytes } from '../bench/processes.ts';
+import { must } from '../lab/command.ts';
 import { Cluster } from './cluster.ts';
 import { apiServer } from './layout.ts';
 import { ProcessMesh } from './mesh.ts';
@@ -19,6 +20,7 @@ const namespace = 'crowd';
 const plan = { namespace, nodes: 20, pods: 5000, services: 500 };
 const proxy = { host: apiServer.address, port: 7443 };
 const memoryMegabytes = 300;
+const bundle = new URL('../../deploy/image/bundle.ts', import.meta.url).pathname;
 const changes = 200;
 const restMs = 20_000;
 /** For each kind of object a fault may cost a few requests, never one after the other. */
@@ -33,7 +35,11 @@ suite(`${plan.pods} pods, ${plan.services} Services, ${plan.nodes} agents, on a 
   before(async () => {
     await teardown(name);
     cluster = await Cluster.up({ name, nodes: 1 });
-    mesh = new ProcessMesh(cluster);
+    // As it is in the image: from its sources it would keep their compiler in memory, too.
+    const image = join(folder, 'image');
+    must(process.execPath, bundle, image);
+    const home = join(image, 'opt/weft');
+    mesh = new ProcessMesh(cluster, [join(home, 'bin/node'), join(home, 'lib/weft-controller.js')]);
     await mesh.up();
     const { machine, certificates, adminConfig } = cluster.controlPlane;
     const options = {
