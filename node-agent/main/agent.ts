@@ -40,6 +40,7 @@ import { earlierGenerations, generationFolder, removeGeneration, retirePredecess
 import type { PodWishes } from './pod-wishes.ts';
 import type { PodEvent } from './reconciler.ts';
 import { Reconciler } from './reconciler.ts';
+import { RestartBackoff } from './restart-backoff.ts';
 import { WorkerSupervisor } from './worker-supervisor.ts';
 
 const enrolmentsAtOnce = 8;
@@ -71,6 +72,8 @@ export class Agent {
   #isAside = false;
   #leaving: Promise<void> | undefined;
   #broker: Broker;
+  readonly #brokerBackoff = new RestartBackoff();
+  #brokerStartedAt = performance.now();
   #cni: CniServer | undefined;
   #mesh: MeshClient | undefined;
   #access: ControllerAccess | undefined;
@@ -351,13 +354,20 @@ export class Agent {
   /** Upstream sockets cannot be made without it, so a new one gets every pod at once; its listeners replace the old. */
   onBrokerLost(): void {
     if (this.#stop.signal.aborted || this.#leaving !== undefined) return;
-    this.#log.error('the broker ended; starting another');
-    startBroker(this.#config, this.#native, this.#generation, this.#capture.listenersMap, () => this.onBrokerLost())
+    const waitMs = this.#brokerBackoff.next(performance.now() - this.#brokerStartedAt);
+    this.#log.error({ waitMs: Math.round(waitMs) }, 'the broker ended; starting another');
+    delay(waitMs, undefined, { signal: this.#stop.signal })
+      .then(() => {
+        this.#brokerStartedAt = performance.now();
+        const { listenersMap } = this.#capture;
+        return startBroker(this.#config, this.#native, this.#generation, listenersMap, () => this.onBrokerLost());
+      })
       .then(async (broker) => {
         this.#broker = broker;
         await this.#adoption.ofLostBroker();
       })
       .catch((error: unknown) => {
+        if (this.#stop.signal.aborted) return;
         this.#log.error({ error }, 'the broker could not be started again');
         process.exitCode = 1;
         process.kill(process.pid, 'SIGTERM');

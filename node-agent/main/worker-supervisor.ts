@@ -7,7 +7,7 @@ import type { WorkerProcess } from '../metrics/worker-processes.ts';
 import { Channel, channelDescriptor } from '../worker/channel.ts';
 import type { MessageToMain, MessageToWorker, WorkerOptions } from '../worker/messages.ts';
 import { readMessageToMain } from '../worker/messages.ts';
-import { RestartBackoff } from './worker-supervisor-backoff.ts';
+import { RestartBackoff } from './restart-backoff.ts';
 
 const workerScript = process.env['WEFT_WORKER'] ?? new URL('../worker/main.ts', import.meta.url).pathname;
 

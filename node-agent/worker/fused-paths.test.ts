@@ -81,6 +81,20 @@ class SetUp {
   }
 }
 
+test('who waits for a path to a pod whose address is another one now is decided on anew', async (t) => {
+  const set = new SetUp(t);
+  const path = set.find();
+  set.paths.verify(path);
+  const successor = testPod({ id: 3, ipv4: server.ipv4, identity: 3 });
+  const next = set.find(successor);
+  assert.notEqual(next.key, path.key);
+  assert.deepEqual(set.settled, [], 'a decision is being taken');
+  await Promise.resolve();
+  assert.deepEqual(set.settled, [path.key]);
+  set.answer('passed'); // of the probe to the pod before
+  assert.equal(next.state, 'unverified');
+});
+
 test('a path is verified by one probe, however many wait for it', (t) => {
   const set = new SetUp(t);
   const path = set.find();

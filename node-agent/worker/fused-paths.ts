@@ -102,7 +102,11 @@ export class FusedPaths {
     const key = keyOf(endpoint.address, endpoint.port);
     const known = paths?.get(key);
     if (known?.destination !== destination) {
-      if (known !== undefined) this.#forget(known);
+      if (known !== undefined) {
+        this.#forget(known);
+        // Whoever waits for it is decided on anew, but not in the middle of this decision.
+        queueMicrotask(() => this.#with.onSettled(known.key));
+      }
       return this.#add(source, destination, endpoint);
     }
     known.endpoint = endpoint;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { RestartBackoff } from './worker-supervisor-backoff.ts';
+import { RestartBackoff } from './restart-backoff.ts';
 
 test('the first restart is at once, then waits double to two seconds', () => {
   const backoff = new RestartBackoff(() => 1);
