@@ -31,7 +31,8 @@ describe('enrolment', () => {
       ],
     });
     node = lab.node('a');
-    agent = await LabAgent.start(node);
+    // The foreign program below sends whoever asks for metrics to another address of the loopback.
+    agent = await LabAgent.start(node, { flags: ['--admin', '0.0.0.0:4191'] });
     outsider = await lab.node('b').addPod({ name: 'outsider', namespace: 'outside' });
     await whoami(outsider, '0.0.0.0', 8080);
     await echo(outsider, 9000);
