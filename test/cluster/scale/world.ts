@@ -23,6 +23,14 @@ export interface WorldOptions {
 
 export type Fault = 'reset' | 'expired' | 'failing' | 'silent';
 
+/** Milliseconds since the write was begun. */
+export interface SliceChange {
+  /** The API server has answered. */
+  readonly writtenMs: number;
+  /** The last agent knows. */
+  readonly knownMs: number;
+}
+
 export interface FaultFigures {
   readonly agreedAfterMs: number;
   readonly requests: RequestCounts;
@@ -86,9 +94,9 @@ export class World {
     return performance.now() - begun;
   }
 
-  /** Changes one slice after the other. @returns milliseconds from the write until the last agent knows, of each */
-  async changeSlices(count: number): Promise<number[]> {
-    const times: number[] = [];
+  /** Changes one slice after the other. */
+  async changeSlices(count: number): Promise<SliceChange[]> {
+    const times: SliceChange[] = [];
     for (let change = 0; change < count; change++) {
       const service = (change * 7) % this.#options.plan.services;
       const signal = AbortSignal.timeout(learnDeadlineMs);
@@ -96,7 +104,8 @@ export class World {
       const learnt = this.#agents.allLearn(this.#addressOf(service), address, signal);
       const begun = performance.now();
       await this.#population.putSlice(service, members);
-      times.push((await learnt) - begun);
+      const writtenMs = performance.now() - begun;
+      times.push({ writtenMs, knownMs: (await learnt) - begun });
       await delay(pauseMs);
     }
     return times;
