@@ -16,6 +16,7 @@ export interface ObserversOptions {
 }
 
 const port = 80;
+const saveRarelyMs = 10 * 60_000;
 
 /** The directory's side of many agents: the real client, each with its own connection and token. They ask for all services. */
 export class Observers {
@@ -50,6 +51,8 @@ export class Observers {
           view.set(address, endpoints);
           this.#onView(index, address, endpoints);
         },
+        // What each keeps on disk, every second while there are changes, would hold up the others of this process.
+        limits: { saveMs: saveRarelyMs },
         onProblem: (problem) => onProblem(`${node} ${problem.code}: ${problem.message}`),
       });
       for (const address of addresses) client.lookUp(address, port);
