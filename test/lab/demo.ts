@@ -28,7 +28,9 @@ function show(node: string, line: AgentLine): void {
       counts.refused++;
       if (String(destination).startsWith('169.254.')) return; // an enrolment proving itself
     }
-    const protection = peer === '' ? 'plaintext' : `mutual TLS with ${shorten(String(peer))}`;
+    // Of the demo's connections those of HTTP alone leave a pod without a peer: each request may go to another.
+    const unnamed = direction === 'outbound' ? 'HTTP, each request by itself' : 'plaintext';
+    const protection = peer === '' ? unnamed : `mutual TLS with ${shorten(String(peer))}`;
     say(
       `  node ${node}  ${String(pod).padEnd(12)} ${String(direction).padEnd(8)} ${String(client)} -> ${String(destination)}  ` +
         `${decision === 'relayed' ? protection : String(decision)} (${String(reason)})  ${String(bytesToUpstream)} B up, ${String(bytesToClient)} B down`,
