@@ -33,6 +33,7 @@ const limits = {
   maxHeaderSize: 16_384,
 } as const;
 const maximumConnections = 64;
+const protection = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
 
 /** `/metrics` over TLS, for readers whose token the API server knows and lets `get` it. */
 export class MetricsServer {
@@ -42,8 +43,7 @@ export class MetricsServer {
 
   constructor(options: MetricsServerOptions) {
     this.#options = options;
-    const secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
-    this.#server = createServer({ ...limits, minVersion: 'TLSv1.2', secureOptions }, (request, response) => {
+    this.#server = createServer({ ...limits, ...protection }, (request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
         options.onError(error);
         response.destroy();
@@ -55,12 +55,7 @@ export class MetricsServer {
 
   /** For connections from now on; needed before the first. */
   setTls({ key, cert }: ServerTls): void {
-    this.#server.setSecureContext({
-      key,
-      cert,
-      minVersion: 'TLSv1.2',
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    });
+    this.#server.setSecureContext({ key, cert, ...protection });
   }
 
   /** Resolves to the port. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { WeftError } from '../mesh/errors.ts';
+import { messageOf } from '../mesh/message-of.ts';
 
 /** Whether who holds the token may read: undefined, or why not. WEFT-E230 and WEFT-E231 are refusals; anything else says that nobody knows. */
 export type ReviewReader = (token: string, signal: AbortSignal) => Promise<WeftError | undefined>;
@@ -60,7 +61,7 @@ export class Readers {
     try {
       return await review(token, AbortSignal.timeout(deadlineMs));
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = messageOf(cause);
       return new WeftError('WEFT-E232', `the token could not be verified: ${why}`, { cause });
     }
   }

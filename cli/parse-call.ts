@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 
 import { WeftError } from '../mesh/errors.ts';
 import type { Command, Flag, Flags } from './command.ts';
+import { messageOf } from '../mesh/message-of.ts';
 
 export interface ParsedCall {
   readonly flags: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
@@ -25,7 +26,7 @@ function parse(command: Command, args: readonly string[]): { values: Record<stri
   try {
     return parseArgs({ args: [...args], options: optionsOf(command.flags), allowPositionals: true, strict: true });
   } catch (error) {
-    const [problem] = (error instanceof Error ? error.message : String(error)).split('. ');
+    const [problem] = messageOf(error).split('. ');
     throw refused(command, problem ?? '');
   }
 }

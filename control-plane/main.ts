@@ -26,6 +26,7 @@ import type { ServerCertificate } from './server-certificate.ts';
 import { issueServerCertificate } from './server-certificate.ts';
 import { ManifestSource } from './sources/manifests.ts';
 import type { Source } from './sources/source.ts';
+import { messageOf } from '../mesh/message-of.ts';
 
 const usage = `Usage: weft-controller --kubernetes [--kubeconfig FILE] [flags]
        weft-controller --manifests DIR [flags]
@@ -235,7 +236,7 @@ function readArguments() {
   try {
     return parseArgs({ options, allowPositionals: true, strict: true });
   } catch (error) {
-    exitWithUsage(error instanceof Error ? error.message : String(error));
+    exitWithUsage(messageOf(error));
   }
 }
 
@@ -243,7 +244,7 @@ function orUsage<Value>(read: () => Value): Value {
   try {
     return read();
   } catch (error) {
-    exitWithUsage(error instanceof Error ? error.message : String(error));
+    exitWithUsage(messageOf(error));
   }
 }
 

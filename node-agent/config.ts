@@ -9,6 +9,7 @@ import { WeftError } from '../mesh/errors.ts';
 import { identitySuffix } from '../mesh/identity-name.ts';
 import type { ListenAddress } from '../mesh/listen-address.ts';
 import { parseListenAddress } from '../mesh/listen-address.ts';
+import { messageOf } from '../mesh/message-of.ts';
 
 /** How the workers carry connections. Times in milliseconds; 0 means none. */
 export interface RelayConfig {
@@ -276,7 +277,7 @@ function readFlags(args: readonly string[]): Partial<Record<FlagName, string>> {
     const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(messageOf(error));
   }
 }
 

@@ -7,6 +7,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { apiAccessOf } from '../../control-plane/sources/kubernetes/api-config.ts';
 import type { ApiAccess } from '../../control-plane/sources/kubernetes/api-access.ts';
 import { WeftError } from '../../mesh/errors.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 export interface KubeconfigChoice {
   readonly kubeconfig?: string | undefined;
@@ -24,7 +25,7 @@ export function openKubeconfig(choice: KubeconfigChoice, environment = process.e
     return actingAs(apiAccessOf(config), choice);
   } catch (error) {
     if (error instanceof WeftError) throw error;
-    throw refused(error instanceof Error ? error.message : String(error), error);
+    throw refused(messageOf(error), error);
   }
 }
 
@@ -52,7 +53,7 @@ function fromFiles(files: readonly string[]): KubeConfig {
     try {
       config.loadFromFile(file);
     } catch (error) {
-      throw refused(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, error);
+      throw refused(`${file} cannot be read: ${messageOf(error)}`, error);
     }
     return config;
   });

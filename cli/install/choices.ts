@@ -6,6 +6,7 @@ import { WeftError } from '../../mesh/errors.ts';
 import { partOf } from '../installation.ts';
 import type { KubeObject } from '../cluster/objects.ts';
 import type { Choices } from './chart.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 /** Where an installation keeps what was chosen for it, so that an upgrade chooses the same again. */
 export const choicesSecret = 'weft-install-choices';
@@ -25,7 +26,7 @@ export function readValuesFile(path: string): string {
     if (values !== null && (typeof values !== 'object' || Array.isArray(values))) throw new Error('it is no mapping');
     return text;
   } catch (error) {
-    throw new WeftError('WEFT-E401', `--values ${path}: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new WeftError('WEFT-E401', `--values ${path}: ${messageOf(error)}`, {
       cause: error,
     });
   }

@@ -8,6 +8,7 @@ import { createAuthority } from '../../control-plane/identity/new-authority.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { Choices } from './chart.ts';
 import type { SecretObject } from './choices.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 /** A ConfigMap; its ca.crt is whom the mesh trusts. */
 export const anchorsConfigMap = 'weft-trust-anchors';
@@ -72,6 +73,6 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new WeftError('WEFT-E401', error instanceof Error ? error.message : String(error), { cause: error });
+    throw new WeftError('WEFT-E401', messageOf(error), { cause: error });
   }
 }

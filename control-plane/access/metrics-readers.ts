@@ -1,6 +1,7 @@
 import type { ReviewReader } from '../../admin/readers.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { TokenReviewApi } from '../identity/token-review.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 const path = '/metrics';
 const askMs = 5000;
@@ -12,7 +13,7 @@ export function reviewerOf(api: TokenReviewApi): ReviewReader {
       const user = await whose(api, token, signal);
       return user instanceof WeftError ? user : await mayRead(api, user, signal);
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = messageOf(cause);
       return new WeftError('WEFT-E232', `the API server could not be asked: ${why}`, { cause });
     }
   };

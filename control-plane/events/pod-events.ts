@@ -10,7 +10,8 @@ import type { RetryTimes } from '../sources/kubernetes/retry-schedule.ts';
 import { RetrySchedule } from '../sources/kubernetes/retry-schedule.ts';
 import { podEvent } from './pod-event.ts';
 import type { PodTrouble, Troubles } from './troubles.ts';
-import { sleep } from '../sleep.ts';
+import { sleep } from '../../mesh/sleep.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 export interface PodEventsOptions {
   readonly client: Pick<ApiClient, 'json'>;
@@ -161,7 +162,7 @@ export class PodEvents {
   }
 
   async #pause(cause: unknown, retries: RetrySchedule, signal: AbortSignal): Promise<void> {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     if (reason !== this.#told)
       this.#options.onProblem(new WeftError('WEFT-E124', `Events cannot be written: ${reason}`, { cause }));
     this.#told = reason;

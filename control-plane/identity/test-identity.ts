@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Der } from '../../mesh/der.ts';
 import { bitString, constructed, encode, oid, primitive, sequence, tag } from '../../mesh/der.ts';
 import { extension, oids } from '../../mesh/x509.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 export const mesh = { controlPlaneNamespace: 'weft-system', trustDomain: 'cluster.local' };
 export const webName = 'web.shop.serviceaccount.identity.weft-system.cluster.local';
@@ -56,7 +57,7 @@ export class OpenSsl {
       );
       return '';
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return messageOf(error);
     }
   }
 

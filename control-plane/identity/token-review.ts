@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../mesh/errors.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { Authenticator } from './certificate-authority.ts';
 import { tokenAudience } from './token-authority.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 /** Asks the API server; rejects where it does not answer or refuses. */
 export interface TokenReviewApi {
@@ -121,7 +122,7 @@ export class TokenReviewAuthenticator implements Authenticator {
       );
       return await this.#judge(recordOf(recordOf(review)['status']), claims, deadline);
     } catch (cause) {
-      return unverified(cause instanceof Error ? cause.message : String(cause), cause);
+      return unverified(messageOf(cause), cause);
     }
   }
 

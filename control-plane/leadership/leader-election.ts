@@ -3,7 +3,8 @@ import type { ApiClient } from '../sources/kubernetes/api-client.ts';
 import { ApiFailure } from '../sources/kubernetes/api-client.ts';
 import type { Lease } from './lease.ts';
 import { LeaseStore, microTime } from './lease.ts';
-import { sleep } from '../sleep.ts';
+import { sleep } from '../../mesh/sleep.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 export interface ElectionTimes {
   /** How long others wait after they have seen the Lease renewed. */
@@ -176,7 +177,7 @@ export class LeaderElection {
 
   #failed(cause: unknown): void {
     if (++this.#failures < 2) return; // one is ordinary: a server that restarts
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     if (reason === this.#told) return;
     this.#told = reason;
     const { namespace, name, onProblem } = this.#options;

@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { WeftError } from '../../mesh/errors.ts';
 import { startupTaint } from '../../mesh/startup-taint.ts';
 import { Wakeup } from '../../mesh/wakeup.ts';
@@ -10,6 +8,7 @@ import { RetrySchedule } from '../sources/kubernetes/retry-schedule.ts';
 import type { Delta } from '../sources/source.ts';
 import type { AgentPods } from './startup-taints.ts';
 import { StartupTaints } from './startup-taints.ts';
+import { sleep } from '../../mesh/sleep.ts';
 
 export interface TaintLifterOptions {
   readonly client: Pick<ApiClient, 'json'>;
@@ -64,7 +63,7 @@ export class TaintLifter {
         await this.#wakeup.wait(signal, idleMs);
       } else {
         const retryAfterMs = Math.max(...failures.map((one) => (one instanceof ApiFailure ? one.retryAfterMs : 0)));
-        await delay(retries.next(retryAfterMs), undefined, { signal }).catch(() => undefined);
+        await sleep(retries.next(retryAfterMs), signal);
       }
     }
   }

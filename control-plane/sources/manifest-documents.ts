@@ -4,6 +4,7 @@ import { WeftError } from '../../mesh/errors.ts';
 import type { SourceObject } from '../../mesh/objects.ts';
 import { FieldError, fields } from './fields.ts';
 import { readObject } from './object-reader.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 export interface ManifestDocuments {
   readonly objects: readonly SourceObject[];
@@ -26,7 +27,7 @@ export function readDocuments(file: string, text: string): ManifestDocuments {
       const object = readObject(fields(content, 'the document'));
       if (object !== undefined) objects.push(object);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       problems.push(new WeftError('WEFT-E108', `${file}:${line}: ${reason}`));
     }
   }

@@ -9,6 +9,7 @@ import type { ManifestDocuments } from './manifest-documents.ts';
 import { readDocuments } from './manifest-documents.ts';
 import { FolderWatcher } from './manifests-watcher.ts';
 import type { Delta, Source } from './source.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 const vanishMs = 40; // editors move a file away, or empty it, before they write it
 const maximumFileBytes = 16 * 1024 * 1024;
@@ -169,10 +170,6 @@ function difference(before: ReadonlyMap<string, SourceObject>, now: ReadonlyMap<
 async function statOf(path: string): Promise<{ mtimeNs: bigint; size: bigint; ino: bigint; isFile: boolean }> {
   const status = await stat(path, { bigint: true });
   return { mtimeNs: status.mtimeNs, size: status.size, ino: status.ino, isFile: status.isFile() };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** With a fault in it nobody can tell which object is meant to be gone, so none goes until the file is whole again. */

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { WeftError } from '../../mesh/errors.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -33,7 +34,7 @@ export function parseNetwork(name: string, text: string): Network | WeftError {
   try {
     content = parseExactly(text);
   } catch (error) {
-    return malformed(name, `it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    return malformed(name, `it is not JSON: ${messageOf(error)}`);
   }
   if (!isObject(content)) return malformed(name, 'it is no JSON object');
   const isList = name.endsWith('.conflist');

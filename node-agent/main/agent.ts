@@ -102,7 +102,8 @@ export class Agent {
     ];
     const metrics = Array.from({ length: config.workers }, () => native.createSharedMemory(seriesMemoryBytes));
     this.#admin = new AgentAdmin({
-      ...{ config, log },
+      config,
+      log,
       metrics: createAgentExpositions(
         metrics.map((descriptor) => native.mapSharedMemory(descriptor)),
         () => this.#status(),

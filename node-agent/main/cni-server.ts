@@ -8,6 +8,7 @@ import { CniError } from './cni-errors.ts';
 import { encodeMessage, readMessage } from './cni-message.ts';
 import type { CniRequest } from './cni-request.ts';
 import { parseCniRequest } from './cni-request.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 export type { CniRequest } from './cni-request.ts';
 
@@ -125,10 +126,7 @@ export class CniServer {
       log.error({ error }, 'a CNI call failed');
       if (error instanceof WeftError)
         return new CniError('tryAgainLater', `${error.code}: ${error.message}`, { details: error.hint });
-      return new CniError(
-        'agentDefect',
-        `the weft agent of this node failed: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      return new CniError('agentDefect', `the weft agent of this node failed: ${messageOf(error)}`);
     }
   }
 

@@ -1,5 +1,4 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Expositions } from '../../admin/exposition.ts';
 import type { ServerTls } from '../../admin/metrics-server.ts';
@@ -9,6 +8,8 @@ import { Readers } from '../../admin/readers.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { ListenAddress } from '../../mesh/listen-address.ts';
 import type { Credentials } from './identity/credentials.ts';
+import { messageOf } from '../../mesh/message-of.ts';
+import { sleep } from '../../mesh/sleep.ts';
 
 export interface MetricsListenerOptions {
   readonly address: ListenAddress;
@@ -56,11 +57,11 @@ export class MetricsListener {
         await this.#server.listen(address.host, address.port);
         return;
       } catch (cause) {
-        const why = cause instanceof Error ? cause.message : String(cause);
+        const why = messageOf(cause);
         if (!isTold) onProblem(new WeftError('WEFT-E233', `metrics cannot be served: ${why}`, { cause }));
         isTold = true;
       }
-      await delay(listenAgainMs, undefined, { signal }).catch(() => undefined);
+      await sleep(listenAgainMs, signal);
     }
   }
 }

@@ -9,6 +9,7 @@ import type { KeyedQueue } from './keyed-queue.ts';
 import type { NativeAddon } from './native.ts';
 import type { NetnsFinder } from './netns-finder.ts';
 import type { PodWishes } from './pod-wishes.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 /** What happens to a pod, as an operator wants to read it. */
 export type PodEvent =
@@ -285,7 +286,7 @@ export class Reconciler {
       this.#misconfigured.delete(pod.uid);
       return skips;
     } catch (error) {
-      this.#reportMisconfigured(pod, new WeftError('WEFT-E107', reasonOf(error)));
+      this.#reportMisconfigured(pod, new WeftError('WEFT-E107', messageOf(error)));
       return this.#with.pods.get(pod.uid)?.skips ?? parseSkips({}, {});
     }
   }
@@ -296,10 +297,6 @@ export class Reconciler {
     if (wish === undefined) this.#misconfigured.delete(pod.uid);
     return wish && { skips: this.#skipsOf(pod, wish.configuration), ports: wish.ports };
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function sameSkips(a: Skips, b: Skips): boolean {

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import { AdminServer } from '../../admin/admin-server.ts';
 import { createExpositions } from '../../admin/exposition.ts';
@@ -16,6 +15,7 @@ import { askToLeave, leaveDeadlineMs } from './hand-over.ts';
 import type { NativeAddon } from './native.ts';
 import { bpfObjects, brokerPath, podsFile } from './layout.ts';
 import { earlierGenerations, retirePredecessor } from './predecessor.ts';
+import { sleep } from '../../mesh/sleep.ts';
 
 const pollMs = 200;
 
@@ -74,16 +74,12 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
 /** As soon as the agent before has ended, which may be told to only when this one is done. */
 async function leaveCgroup(folder: string, log: Logger, end: AbortSignal): Promise<void> {
   for (;;) {
-    const isLast = end.aborted;
     try {
-      leaveAgentCgroup(folder);
-      return;
+      return leaveAgentCgroup(folder);
     } catch (error) {
-      if (!isLast) await delay(pollMs, undefined, { signal: end }).catch(() => undefined);
-      else {
-        log.warn({ error }, 'the cgroup of agents stays: some of their workers still carry connections');
-        return;
-      }
+      if (end.aborted)
+        return log.warn({ error }, 'the cgroup of agents stays: some of their workers still carry connections');
+      await sleep(pollMs, end);
     }
   }
 }

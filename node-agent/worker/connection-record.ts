@@ -112,11 +112,6 @@ export class ConnectionRecord {
     return this.#words[20] ?? 0;
   }
 
-  /** Of the decision that stands there. */
-  get action(): number {
-    return this.#words[24] ?? 0;
-  }
-
   /** @param alert after a ClientHello: a TLS alert's number, 0 for RST */
   refuse(alert = 0): void {
     this.#words[24] = actions.refuse;

@@ -8,6 +8,7 @@ import { FusedPaths } from './fused-paths.ts';
 import type { CredentialsMessage, DestinationMessage, WorkerOptions } from './messages.ts';
 import type { WorkerPod, WorkerPods } from './pods.ts';
 import { isCaptured } from './pods.ts';
+import { messageOf } from '../../mesh/message-of.ts';
 
 /** How long a connection or a request waits for what only main can tell. */
 export const resolveTimeoutMs = 3000;
@@ -101,7 +102,7 @@ export class Ways {
     try {
       engine.setCredentials(number, message);
     } catch (error) {
-      onRefusedCredentials(message.identity, error instanceof Error ? error.message : String(error));
+      onRefusedCredentials(message.identity, messageOf(error));
       return;
     }
     this.#credentials.add(number);

@@ -7,6 +7,7 @@ import type { Fields } from '../fields.ts';
 import { fields } from '../fields.ts';
 import { readObject } from '../object-reader.ts';
 import type { Delta } from '../source.ts';
+import { messageOf } from '../../../mesh/message-of.ts';
 
 interface Entry {
   readonly uid: string;
@@ -73,7 +74,7 @@ export class ObjectStore {
       const object = readObject({ ...(raw as Fields), kind: this.#kind });
       return { key, entry: { uid, revision, object, problem: undefined } };
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       const problem = new WeftError('WEFT-E120', `${this.#kind} ${key}: ${reason}`);
       return { key, entry: { uid, revision, object: before?.uid === uid ? before.object : undefined, problem } };
     }

@@ -11,7 +11,8 @@ import { clusterTimes } from './reflector-times.ts';
 import type { ResourceKind } from './resource-kinds.ts';
 import { RetrySchedule } from './retry-schedule.ts';
 import { watchEvents } from './watch-events.ts';
-import { sleep } from '../../sleep.ts';
+import { sleep } from '../../../mesh/sleep.ts';
+import { messageOf } from '../../../mesh/message-of.ts';
 
 export type RelistReason = 'start' | 'expired' | 'ahead' | 'absent';
 
@@ -223,7 +224,7 @@ export class Reflector {
 
   #fail(doing: string, error: unknown): void {
     const { kind } = this.#options.resource;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     const problem = new WeftError('WEFT-E121', `${kind}: cannot be ${doing}: ${reason}`, { cause: error });
     const isNews = this.#problem?.message !== problem.message;
     this.#problem = problem;

@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Transport } from '@connectrpc/connect';
 import { createClient } from '@connectrpc/connect';
@@ -27,6 +25,7 @@ import type { KnownDestination } from './known-destinations.ts';
 import { KnownDestinations } from './known-destinations.ts';
 import { readOwnWorkload } from './messages.ts';
 import { PendingRequests, request } from './pending-requests.ts';
+import { sleep } from '../../../mesh/sleep.ts';
 
 export interface DirectoryClientOptions {
   readonly node: string;
@@ -156,7 +155,7 @@ export class DirectoryClient {
         this.#tell(fromRpcError(error), signal);
       }
       this.#isConnected = false;
-      await delay(this.#backoff.next(), undefined, { signal }).catch(() => undefined);
+      await sleep(this.#backoff.next(), signal);
     }
     clearInterval(sweep);
     clearTimeout(this.#saveTimer);
