@@ -59,6 +59,7 @@ export class Controller {
     this.#model = model;
     this.#directory = new Directory({
       ...{ model, clusterNetworks, trust: issuer },
+      isHeard: () => !source.problems().some(({ code }) => code === 'WEFT-E121'),
       ...(options.troubles && { troubles: options.troubles }),
     });
     this.#server = new ControlServer({

@@ -76,6 +76,12 @@ export class Model implements MeshView {
     this.#publish(change);
   }
 
+  /** @returns the version of a change that is in no object and in no report */
+  advance(): number {
+    this.#version++;
+    return this.#version;
+  }
+
   /** All that the node's agent captures now. */
   reportNode(node: string, uids: Iterable<string>): void {
     this.#captured.set(node, new Set(uids));

@@ -4,6 +4,7 @@ import { create } from '@bufbuild/protobuf';
 
 import type { Network } from '../../mesh/address.ts';
 import { formatAddress, parseAddress } from '../../mesh/address.ts';
+import type { Destination } from '../../mesh/destination.ts';
 import { lookUp } from '../../mesh/destination.ts';
 import { WeftError } from '../../mesh/errors.ts';
 import type { OptedInNamespace } from '../../mesh/namespace.ts';
@@ -18,6 +19,7 @@ import { Departures } from './departures.ts';
 import { DestinationState } from './destination-state.ts';
 import type { SessionLimits } from './node-session.ts';
 import { NodeSession, response } from './node-session.ts';
+import { UnclaimedAddresses } from './unclaimed-addresses.ts';
 import { VersionedMap } from './versioned-map.ts';
 
 export interface DirectoryOptions {
@@ -28,6 +30,8 @@ export interface DirectoryOptions {
   /** Where agents' words on their pods are kept; absent where nobody reads them. */
   readonly troubles?: Pick<Troubles, 'replace' | 'set' | 'forget'>;
   readonly limits?: Partial<DirectoryLimits>;
+  /** Whether the model hears of new objects at the moment; absent where it always does. */
+  readonly isHeard?: () => boolean;
 }
 
 export interface TrustBundle {
@@ -44,6 +48,8 @@ export interface DirectoryLimits extends SessionLimits {
   readonly retainMs: number;
   readonly helloMs: number;
   readonly leaveMs: number;
+  /** Shorter than agents let a connection wait (resolveTimeoutMs). */
+  readonly unclaimedMs: number;
 }
 
 const defaultLimits: DirectoryLimits = {
@@ -56,6 +62,7 @@ const defaultLimits: DirectoryLimits = {
   retainMs: 60_000,
   helloMs: 10_000,
   leaveMs: 10_000,
+  unclaimedMs: 2000,
 };
 
 /** Tells the agents what they have subscribed to, and the model what they report. */
@@ -72,6 +79,7 @@ export class Directory {
   readonly #states = new Map<string, DestinationState>();
   readonly #statesAt = new MultiMap<string, DestinationState>();
   readonly #departures: Departures;
+  readonly #unclaimed: UnclaimedAddresses;
   /** Of the whole cluster, so all sessions share it. */
   readonly #namespaces: VersionedMap<OptedInNamespace>;
   #isClosed = false;
@@ -83,6 +91,13 @@ export class Directory {
     this.#troubles = options.troubles;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#departures = new Departures(this.#limits.leaveMs);
+    this.#unclaimed = new UnclaimedAddresses({
+      graceMs: this.#limits.unclaimedMs,
+      isHeard: options.isHeard ?? (() => true),
+      onUnclaimed: (address) => {
+        this.#updateDestinations(address, this.#model.advance());
+      },
+    });
     const { version } = this.#model;
     this.#namespaces = new VersionedMap(version);
     for (const namespace of this.#model.optedInNamespaces()) this.#namespaces.set(namespace.name, namespace, version);
@@ -101,6 +116,7 @@ export class Directory {
     for (const stream of this.#streams.values()) stream.abort();
     for (const timer of this.#retained.values()) clearTimeout(timer);
     this.#departures.close();
+    this.#unclaimed.close();
   }
 
   /** To be called when the issuer or the anchors are others. */
@@ -243,8 +259,7 @@ export class Directory {
     if (isNew && session.subscriptions.size >= this.#limits.subscriptionsPerNode)
       throw tooMany(session.node, 'subscriptions');
     if (state === undefined) {
-      const destination = lookUp(this.#model, this.#networks, address, port);
-      state = new DestinationState(key, address, port, destination, this.#model.version);
+      state = new DestinationState(key, address, port, this.#lookUp(address, port), this.#model.version);
       this.#states.set(key, state);
       this.#statesAt.add(address, state);
     }
@@ -256,6 +271,26 @@ export class Directory {
     if (state.subscribers.size > 0) return;
     this.#states.delete(state.key);
     this.#statesAt.delete(state.address, state);
+    if (this.#statesAt.get(state.address).size === 0) this.#unclaimed.forget(state.address);
+  }
+
+  #lookUp(address: string, port: number): Destination {
+    const destination = lookUp(this.#model, this.#networks, address, port);
+    if (destination.kind !== 'unknown') {
+      this.#unclaimed.forget(address);
+      return destination;
+    }
+    if (this.#model.podsAt(address).length > 0) this.#unclaimed.claimed(address);
+    if (this.#unclaimed.has(address)) return { kind: 'external' };
+    this.#unclaimed.await(address);
+    return destination;
+  }
+
+  #updateDestinations(address: string, version: number): void {
+    for (const state of this.#statesAt.get(address)) {
+      if (!state.update(this.#lookUp(address, state.port), version)) continue;
+      for (const session of state.subscribers) session.markDestination(state);
+    }
   }
 
   #retain(session: NodeSession): void {
@@ -269,13 +304,10 @@ export class Directory {
   }
 
   #onModelChange({ version, workloads, addresses, namespaces }: ModelChange): void {
-    for (const address of addresses) {
-      for (const state of this.#statesAt.get(address)) {
-        const destination = lookUp(this.#model, this.#networks, address, state.port);
-        if (!state.update(destination, version)) continue;
-        for (const session of state.subscribers) session.markDestination(state);
-      }
+    for (const { before } of workloads.values()) {
+      for (const address of before?.addresses ?? []) this.#unclaimed.claimed(address);
     }
+    for (const address of addresses) this.#updateDestinations(address, version);
     for (const [uid, { before, now }] of workloads) {
       if (before !== undefined && before.node !== now?.node) {
         const session = this.#sessions.get(before.node);

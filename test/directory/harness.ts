@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { DirectoryLimits, TrustBundle } from '../../control-plane/directory/directory.ts';
+import type { DirectoryLimits, DirectoryOptions, TrustBundle } from '../../control-plane/directory/directory.ts';
 import { Directory } from '../../control-plane/directory/directory.ts';
 import type { ControlServerOptions } from '../../control-plane/directory/server.ts';
 import { ControlServer } from '../../control-plane/directory/server.ts';
@@ -40,13 +40,18 @@ export class TestController {
   trust: TrustBundle = { anchors: [], certificate: Buffer.of() };
   port = 0;
 
-  constructor(limits: Partial<DirectoryLimits> = {}, options: Partial<ControlServerOptions> = {}) {
+  constructor(
+    limits: Partial<DirectoryLimits> = {},
+    options: Partial<ControlServerOptions> = {},
+    isHeard?: DirectoryOptions['isHeard'],
+  ) {
     this.directory = new Directory({
       model: this.model,
       clusterNetworks: [parseNetwork('10.0.0.0/8')],
       trust: () => this.trust,
       troubles: this.troubles,
       limits,
+      ...(isHeard && { isHeard }),
     });
     this.#server = new ControlServer({
       directory: this.directory,

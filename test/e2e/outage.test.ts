@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { must } from '../lab/command.ts';
 import { PacketCapture } from '../lab/packet-capture.ts';
 import type { LabPod } from '../lab/pod.ts';
 import type { Said } from './helpers.ts';
@@ -12,6 +13,8 @@ import { LabMesh } from './mesh.ts';
 const cacheLagMs = 1500;
 const secret = 'never-in-plaintext';
 const open = 'plaintext-is-seen';
+/** Of a host outside of the cluster, at a private address as pods have them. */
+const [database, otherDatabase] = ['10.99.0.7', '10.99.0.8'];
 
 describe('no controller', () => {
   let mesh: LabMesh;
@@ -29,9 +32,13 @@ describe('no controller', () => {
     server = await mesh.addMeshed('b', 'server', 'api');
     outsider = await mesh.lab.node('c').addPod({ name: 'outsider', namespace: 'plain' });
     for (const pod of [client, server, outsider]) await echo(pod, 9000);
+    for (const address of [database, otherDatabase]) leadTo(outsider, address);
     link = await PacketCapture.onDevice(mesh.lab.node('a'));
     for (const [from, to] of pairs()) assert.equal((await say(from, to.ipv4, 9000, secretFor(from, to))).error, null);
     held = await Promise.all(pairs().map(([from, to]) => hold(from, to.ipv4, 9000, 10)));
+    const { error, ms } = await say(client, database, 9000, open);
+    assert.equal(error, null, 'once the controller has not heard of the address for a while, it is outside');
+    assert.ok(ms > 1500 && ms < 3000, `${ms} ms`);
     await mesh.controller.kill();
   });
 
@@ -57,9 +64,24 @@ describe('no controller', () => {
     }
   }
 
+  /** Without the controller's knowing. */
+  function leadTo(pod: LabPod, address: string): void {
+    must('ip', '-n', pod.netns, 'address', 'add', `${address}/32`, 'dev', 'lo');
+    const { node } = pod;
+    must('ip', '-n', node.netns, 'route', 'add', address, 'via', pod.ipv4);
+    for (const other of mesh.lab.nodes)
+      if (other !== node) must('ip', '-n', other.netns, 'route', 'add', address, 'via', node.address);
+  }
+
   test('open connections and new ones to known destinations work', async () => {
     await knownDestinationsWork();
     for (const connections of held) assert.deepEqual((await connections.finish()).errors, {});
+  });
+
+  test('so do connections to a host outside that was known', async () => {
+    const { error, ms } = await say(client, database, 9000, open);
+    assert.equal(error, null);
+    assert.ok(ms < 1000, `${ms} ms`);
   });
 
   test('also after the agents were killed and started again', async () => {
@@ -83,7 +105,7 @@ describe('no controller', () => {
     const [known, unknown, nobody, fromKnown] = await Promise.all([
       say(late, server.ipv4, 9000, secret),
       say(late, lateServer.ipv4, 9000, secret),
-      say(late, '10.99.0.1', 80, secret),
+      say(late, otherDatabase, 9000, secret),
       say(client, lateServer.ipv4, 9000, secret),
     ]);
     assertRefusedAfterWaiting(known, 'as nobody knows the identity of the new pod');
@@ -104,6 +126,7 @@ describe('no controller', () => {
       await waitUntil(() => works(from, to), 20_000, `${from.spec.name} reaches ${to.spec.name}`);
     }
     await knownDestinationsWork();
+    assert.equal((await say(client, otherDatabase, 9000, open)).error, null);
     const packets = await link.stop();
     assert.ok(packets.contains(open), 'what is in plaintext is seen');
     assert.ok(!packets.contains(secret));
