@@ -35,6 +35,8 @@ import { bodyBytes } from './web-server.ts';
 const name = 'bench';
 const settings = { rounds: 5, seconds: 2, warmUpSeconds: 2 };
 const deadlineMs = 60_000;
+/** Of each agent; absent: as many as it has by default. Each HAProxy has one thread. */
+const workers = process.env['WORKERS'];
 const meshed = 'shop';
 const plain = 'plain';
 
@@ -91,7 +93,8 @@ async function run(cluster: Cluster): Promise<void> {
   await cluster.loadImage(await benchImage());
   const weft = new Installation(cluster);
   await weft.loadImage();
-  await weft.apply('install', ...chartValues);
+  const chosen = workers === undefined ? [] : ['--set', `agent.workers=${workers}`];
+  await weft.apply('install', ...chartValues, ...chosen);
   await weft.rolledOut();
   const labels = { 'weft.dev/mesh': 'enabled' };
   await cluster.apply([

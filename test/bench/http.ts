@@ -27,9 +27,10 @@ const grpcUnary = new URL('../../build/grpc-unary', import.meta.url).pathname;
 const appPort = 8080;
 const http2Port = 8081;
 const grpcPort = 8082;
-/** Of each answer; of gRPC the message's. */
 /** Rounds are interleaved, as the machine's speed drifts; the median counts. Before them each way carries requests that do not. */
 const settings = { rounds: 5, seconds: 2, warmUpSeconds: 2 };
+/** As each of the peers has one thread (http-peers.ts). WORKERS=2 is what an agent has by default on a machine of few cores. */
+const workers = process.env['WORKERS'] ?? '1';
 /** Of what the pair of HAProxy carries at most: the rate at which latencies are compared. */
 const shareOfMost = 0.7;
 const percentiles = ['p50_us', 'p90_us', 'p99_us'] as const;
@@ -60,8 +61,9 @@ const lab = await Lab.up({
 try {
   const controller = await LabController.start(lab.node('c'));
   const [near, far] = [lab.node('a'), lab.node('b')];
-  const nearAgent = await LabAgent.start(near, { flags: controller.flagsFor(near) });
-  const farAgent = await LabAgent.start(far, { flags: controller.flagsFor(far) });
+  const start = (node: typeof near): Promise<LabAgent> =>
+    LabAgent.start(node, { flags: [...controller.flagsFor(node), '--workers', workers] });
+  const [nearAgent, farAgent] = [await start(near), await start(far)];
   const add = async (node: typeof near, namespace: string, name: string): Promise<LabPod> => {
     const pod = await node.addPod({ name, namespace, serviceAccount: name });
     await makePortsPlenty(pod);
