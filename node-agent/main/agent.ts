@@ -18,7 +18,8 @@ import { Adoption } from './adoption.ts';
 import { AgentAdmin } from './agent-admin.ts';
 import { joinAgentCgroup } from './agent-cgroup.ts';
 import { explain, logMeshProblem, logPodEvent } from './agent-log.ts';
-import { Broker, startBroker } from './broker.ts';
+import { Broker } from './broker.ts';
+import { BrokerKeeper } from './broker-keeper.ts';
 import type { CniInstaller } from '../cni-install/cni-installer.ts';
 import { cniInstallerOf } from '../cni-install/agents-installer.ts';
 import { CaptureProof } from './capture-proof.ts';
@@ -33,14 +34,13 @@ import type { ControllerAccess } from './controller-access.ts';
 import { openControllerAccess } from './controller-access.ts';
 import { bpfObjects, brokerPath, podsFile } from './layout.ts';
 import { MeshClient } from './mesh-client.ts';
-import { readNamespacesFile, writeNamespacesFile } from './namespaces-file.ts';
+import { keepNamespacesFile, readNamespacesFile } from './namespaces-file.ts';
 import type { NativeAddon } from './native.ts';
 import { NetnsFinder } from './netns-finder.ts';
 import { earlierGenerations, generationFolder, removeGeneration, retirePredecessor } from './predecessor.ts';
 import type { PodWishes } from './pod-wishes.ts';
 import type { PodEvent } from './reconciler.ts';
 import { Reconciler } from './reconciler.ts';
-import { RestartBackoff } from './restart-backoff.ts';
 import { WorkerSupervisor } from './worker-supervisor.ts';
 
 const enrolmentsAtOnce = 8;
@@ -58,8 +58,8 @@ export class Agent {
   readonly #native: NativeAddon;
   readonly #stop = new AbortController();
   readonly #pods: EnrolledPods;
-  readonly #capture: Capture;
   readonly #workers: WorkerSupervisor;
+  readonly #broker: BrokerKeeper;
   readonly #generation: string;
   readonly #proof: CaptureProof;
   readonly #enrolment: Enrolment;
@@ -71,27 +71,15 @@ export class Agent {
   #hasStarted = false;
   #isAside = false;
   #leaving: Promise<void> | undefined;
-  #broker: Broker;
-  readonly #brokerBackoff = new RestartBackoff();
-  #brokerStartedAt = performance.now();
   #cni: CniServer | undefined;
   #mesh: MeshClient | undefined;
   #access: ControllerAccess | undefined;
   #reconciler: Reconciler | undefined;
 
-  private constructor(
-    config: AgentConfig,
-    log: Logger,
-    native: NativeAddon,
-    capture: Capture,
-    broker: Broker,
-    generation: string,
-  ) {
+  private constructor(config: AgentConfig, log: Logger, native: NativeAddon, capture: Capture, generation: string) {
     this.#config = config;
     this.#log = log;
     this.#native = native;
-    this.#capture = capture;
-    this.#broker = broker;
     this.#generation = generation;
     this.#installer = cniInstallerOf(config, log, native);
     this.#pods = new EnrolledPods(podsFile(config.runDir));
@@ -134,9 +122,18 @@ export class Agent {
       },
       log,
     });
+    this.#broker = new BrokerKeeper({
+      config,
+      native,
+      generation,
+      listenersMap: capture.listenersMap,
+      signal: this.#stop.signal,
+      onReplaced: () => this.#adoption.ofLostBroker(),
+      log,
+    });
     this.#proof = new CaptureProof({
       capture,
-      broker: () => this.#broker,
+      broker: () => this.#broker.current,
       cgroup: config.cgroup,
       timeoutMs: config.proofTimeoutMs,
       tellWorkers: (message) => {
@@ -146,7 +143,7 @@ export class Agent {
     this.#enrolment = new Enrolment({
       native,
       capture,
-      broker: () => this.#broker,
+      broker: () => this.#broker.current,
       pods: this.#pods,
       proof: this.#proof,
       workers: config.workers,
@@ -174,9 +171,8 @@ export class Agent {
     const generation = join(config.runDir, generationFolder());
     mkdirSync(generation, { recursive: true });
     for (const folder of [config.runDir, generation]) chmodSync(folder, 0o711); // workers, of another uid, pass through
-    let agent: Agent | undefined = undefined;
-    const broker = await startBroker(config, native, generation, capture.listenersMap, () => agent?.onBrokerLost());
-    agent = new Agent(config, log, native, capture, broker, generation);
+    const agent = new Agent(config, log, native, capture, generation);
+    await agent.#broker.start();
     await agent.#admin.listen();
     const mesh = await agent.#connect();
     agent.#workers.start();
@@ -235,15 +231,7 @@ export class Agent {
         this.#report(event);
       },
     });
-    let written: string | undefined;
-    const keepNamespaces = (): void => {
-      const namespaces = wishes.optedInNamespaces();
-      if (namespaces === undefined || namespaces.join() === written) return;
-      writeNamespacesFile(this.#namespacesFile, namespaces);
-      written = namespaces.join();
-    };
-    wishes.onChange(keepNamespaces);
-    keepNamespaces();
+    keepNamespacesFile(this.#namespacesFile, wishes);
     this.#reconciler = reconciler;
     reconciler.start(this.#stop.signal);
     this.#cni = new CniServer({
@@ -350,29 +338,6 @@ export class Agent {
     await this.#access?.close();
     this.#broker.close();
     removeGeneration(this.#generation);
-  }
-
-  /** Upstream sockets cannot be made without it, so a new one gets every pod at once; its listeners replace the old. */
-  onBrokerLost(): void {
-    if (this.#stop.signal.aborted || this.#leaving !== undefined) return;
-    const waitMs = this.#brokerBackoff.next(performance.now() - this.#brokerStartedAt);
-    this.#log.error({ waitMs: Math.round(waitMs) }, 'the broker ended; starting another');
-    delay(waitMs, undefined, { signal: this.#stop.signal })
-      .then(() => {
-        this.#brokerStartedAt = performance.now();
-        const { listenersMap } = this.#capture;
-        return startBroker(this.#config, this.#native, this.#generation, listenersMap, () => this.onBrokerLost());
-      })
-      .then(async (broker) => {
-        this.#broker = broker;
-        await this.#adoption.ofLostBroker();
-      })
-      .catch((error: unknown) => {
-        if (this.#stop.signal.aborted) return;
-        this.#log.error({ error }, 'the broker could not be started again');
-        process.exitCode = 1;
-        process.kill(process.pid, 'SIGTERM');
-      });
   }
 
   #troubles(): Map<string, Trouble> {

@@ -1,6 +1,8 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
+import type { PodWishes } from './pod-wishes.ts';
+
 const version = 1;
 
 /**
@@ -15,6 +17,19 @@ export function writeNamespacesFile(path: string, namespaces: readonly string[])
   });
   renameSync(temporary, path);
   withFile(dirname(path), 'r', fsyncSync);
+}
+
+/** Writes what is opted in whenever that has changed. */
+export function keepNamespacesFile(path: string, wishes: Pick<PodWishes, 'optedInNamespaces' | 'onChange'>): void {
+  let written: string | undefined;
+  const write = (): void => {
+    const namespaces = wishes.optedInNamespaces();
+    if (namespaces === undefined || namespaces.join() === written) return;
+    writeNamespacesFile(path, namespaces);
+    written = namespaces.join();
+  };
+  wishes.onChange(write);
+  write();
 }
 
 /** @throws Error for a file that the plugin would not go by. */
