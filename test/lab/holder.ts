@@ -9,7 +9,7 @@ import { LabAgent } from './agent.ts';
 import { LabController } from './controller.ts';
 import type { LabFile } from './file.ts';
 import { readLabFile } from './file.ts';
-import { Lab } from './lab.ts';
+import { Lab, startWatchdog } from './lab.ts';
 import { labCgroup } from './layout.ts';
 import { endpointSlices, withClusterAddresses } from './services.ts';
 import { writeState } from './state.ts';
@@ -23,6 +23,8 @@ let isUp = false;
 process.once('disconnect', () => {
   if (!isUp) process.exit(1); // whoever wanted the lab has gone
 });
+const watchdog = startWatchdog(name); // before there is anything to take down
+if (!process.connected) process.exit(1);
 const cgroup = join(labCgroup(name), 'lab');
 mkdirSync(cgroup, { recursive: true });
 writeFileSync(join(cgroup, 'cgroup.procs'), String(process.pid));
@@ -39,6 +41,7 @@ try {
 async function up(wanted: LabFile): Promise<void> {
   const lab = await Lab.up({
     name,
+    watchdog,
     nodes: wanted.nodes.map((node) => node.name),
     dualStack: wanted.dualStack,
     meshPlugin,

@@ -20,12 +20,24 @@ export interface LabOptions {
   readonly meshPlugin?: string;
   /** Nodes whose chain has no plugin of ours all the same. */
   readonly unmeshedNodes?: readonly string[];
+  /** Of a process that has begun before the lab was there; absent: the lab has its own. */
+  readonly watchdog?: ChildProcess;
 }
 
 let count = 0;
 
 export function isLabName(name: string): boolean {
   return /^[a-z0-9]{1,10}$/.test(name);
+}
+
+/** Takes down what there is of the lab when this process ends. */
+export function startWatchdog(lab: string): ChildProcess {
+  const watchdog = spawn(process.execPath, [watchdogScript, lab], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+    detached: true,
+  });
+  watchdog.unref();
+  return watchdog;
 }
 
 /** A cluster out of network namespaces. It ends with the process that made it, also when that is killed. */
@@ -43,11 +55,7 @@ export class Lab {
     this.dualStack = options.dualStack ?? true;
     this.cgroup = labCgroup(this.name);
     mkdirSync(labFolder(this.name), { recursive: true });
-    this.#watchdog = spawn(process.execPath, [watchdogScript, this.name], {
-      stdio: ['pipe', 'ignore', 'inherit'],
-      detached: true,
-    });
-    this.#watchdog.unref();
+    this.#watchdog = options.watchdog ?? startWatchdog(this.name);
     this.objects = new LabObjects(join(labFolder(this.name), 'manifests'));
     this.nodes = options.nodes.map(
       (name, index) =>
