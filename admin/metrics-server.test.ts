@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { IncomingHttpHeaders } from 'node:http';
-import { request } from 'node:https';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { Agent, request } from 'node:https';
 import { connect as connectPlain } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
@@ -62,7 +62,7 @@ async function begin(t: TestContext, answers: Readonly<Record<string, ErrorCode 
     sent.end();
     return promise;
   };
-  return { port, told, clock, ask };
+  return { server, port, told, clock, ask };
 }
 
 test('a reader with a good token gets metrics', async (t) => {
@@ -152,4 +152,30 @@ test('who connects and says nothing does not hold a place for long', async (t) =
   halting.write('GET /metrics HTTP/1.1\r\nAuth');
   await Promise.all([text(silent).catch(() => ''), text(halting).catch(() => '')]);
   assert.ok(performance.now() - started < 9000);
+});
+
+test('strangers who hold connections keep no reader out, and end none that is known', async (t) => {
+  const { server, port, ask } = await begin(t);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const askAgain = async (): Promise<readonly [number | undefined, boolean]> => {
+    const sent = request({ host: '127.0.0.1', port, path: '/metrics', headers: good, ca: tls.cert, agent });
+    const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+    sent.end();
+    const [response] = await answered;
+    await text(response);
+    return [response.statusCode, sent.reusedSocket];
+  };
+  assert.deepEqual(await askAgain(), [200, false]);
+  const silent = Array.from({ length: 200 }, () => connectPlain(port, '127.0.0.1').on('error', () => undefined));
+  t.after(() => {
+    for (const socket of silent) socket.destroy();
+  });
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
+  assert.equal((await ask(good)).status, 200);
+  assert.deepEqual(await askAgain(), [200, true]);
+  assert.ok(silent.filter(({ closed }) => !closed).length <= 64);
+  const started = performance.now();
+  await server.close();
+  assert.ok(performance.now() - started < 2000, 'nor do they hold up the end');
 });

@@ -7,9 +7,10 @@ import type { ErrorCode } from '../mesh/errors.ts';
 import { WeftError } from '../mesh/errors.ts';
 import type { Expositions } from './exposition.ts';
 import { listen } from './listen.ts';
+import { Places } from './places.ts';
 import type { Readers } from './readers.ts';
 import { isRefusal } from './readers.ts';
-import { sendMetrics } from './send-metrics.ts';
+import { sendMetrics, stallMs } from './send-metrics.ts';
 
 /** PEM, leaf first. */
 export interface ServerTls {
@@ -23,6 +24,7 @@ export interface MetricsServerOptions {
   /** Nobody could say who asks; told once until somebody can, and of each code at most once a minute. */
   readonly onProblem: (problem: WeftError) => void;
   readonly onError: (error: unknown) => void;
+  readonly stallMs?: number;
   readonly now?: () => number;
 }
 
@@ -43,6 +45,7 @@ const protection = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_R
 export class MetricsServer {
   readonly #options: MetricsServerOptions;
   readonly #server: Server;
+  readonly #places = new Places(maximumConnections);
   readonly #now: () => number;
   #told: ErrorCode | undefined;
   readonly #toldAt = new Map<ErrorCode, number>();
@@ -56,7 +59,8 @@ export class MetricsServer {
         response.destroy();
       });
     });
-    this.#server.maxConnections = maximumConnections;
+    this.#server.setTimeout(options.stallMs ?? stallMs);
+    this.#server.on('connection', this.#places.take);
     this.#server.on('error', options.onError);
   }
 
@@ -71,8 +75,9 @@ export class MetricsServer {
   }
 
   async close(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.#places.destroyAll();
+    await closed;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -81,8 +86,12 @@ export class MetricsServer {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return void response.writeHead(405, { allow: 'GET, HEAD', connection: 'close' }).end();
     const problem = await this.#review(request.headers.authorization);
-    if (problem === undefined) await sendMetrics(this.#options.metrics, request, response);
-    else sendProblem(response, problem);
+    if (problem !== undefined) {
+      sendProblem(response, problem);
+      return;
+    }
+    this.#places.keep(request.socket);
+    await sendMetrics(this.#options.metrics, request, response);
   }
 
   async #review(authorization: string | undefined): Promise<WeftError | undefined> {
