@@ -286,13 +286,13 @@ test('closing ends the connections that are open, and listening where one may no
 });
 
 test('whoever opens connections and keeps them does not keep probes out', async (t) => {
-  const { port, get } = await setUp(t);
-  const silent = Array.from({ length: 200 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
+  const set = await setUp(t);
+  const silent = Array.from({ length: 200 }, () => connect(set.port, '127.0.0.1').on('error', () => undefined));
   t.after(() => {
     for (const socket of silent) socket.destroy();
   });
   await Promise.all(silent.map((socket) => once(socket, 'connect')));
-  assert.equal((await get('/live')).status, 200);
+  assert.equal((await set.get('/live')).status, 200);
   await setTimeout(200);
   assert.ok(silent.filter(({ closed }) => !closed).length <= 64);
 });
