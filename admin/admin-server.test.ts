@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { text } from 'node:stream/consumers';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 
 import { Counter } from 'prom-client';
@@ -282,4 +283,33 @@ test('closing ends the connections that are open, and listening where one may no
     onError: () => undefined,
   });
   await assert.rejects(elsewhere.listen('192.0.2.1', 0), { code: 'EADDRNOTAVAIL' });
+});
+
+test('whoever opens connections and keeps them does not keep probes out', async (t) => {
+  const set = await setUp(t);
+  const silent = Array.from({ length: 200 }, () => connect(set.port, '127.0.0.1').on('error', () => undefined));
+  t.after(() => {
+    for (const socket of silent) socket.destroy();
+  });
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
+  assert.equal((await set.get('/live')).status, 200);
+  await setTimeout(200);
+  assert.ok(silent.filter(({ closed }) => !closed).length <= 64);
+});
+
+test('a reader who does not read on is let go of', async (t) => {
+  const endless = {
+    contentType: 'text/plain',
+    write: async function* () {
+      for (;;) yield await Promise.resolve('x'.repeat(65_536));
+    },
+  };
+  const { port, errors } = await setUp(t, { metrics: { text: endless, openMetrics: endless }, stallMs: 200 });
+  const reader = connect(port, '127.0.0.1').on('error', () => undefined);
+  reader.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n');
+  await setTimeout(1000);
+  const end = Promise.race([once(reader, 'close'), setTimeout(3000, 'it is still there')]);
+  reader.resume();
+  assert.notEqual(await end, 'it is still there');
+  assert.deepEqual(errors, []);
 });

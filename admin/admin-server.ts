@@ -3,15 +3,18 @@ import { createServer } from 'node:http';
 
 import type { Expositions } from './exposition.ts';
 import { listen } from './listen.ts';
-import { sendMetrics } from './send-metrics.ts';
+import { Places } from './places.ts';
+import { sendMetrics, stallMs } from './send-metrics.ts';
 
 const requestTimeoutMs = 10_000;
+const maximumConnections = 64;
 
 export interface AdminServerOptions {
   readonly metrics: Expositions;
   /** None: ready. */
   readonly reasonsNotReady: () => readonly string[];
   readonly onError: (error: unknown) => void;
+  readonly stallMs?: number;
 }
 
 /**
@@ -21,6 +24,7 @@ export interface AdminServerOptions {
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
+  readonly #places = new Places(maximumConnections);
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
@@ -30,7 +34,8 @@ export class AdminServer {
         response.destroy();
       });
     });
-    this.#server.maxConnections = 64;
+    this.#server.setTimeout(options.stallMs ?? stallMs);
+    this.#server.on('connection', this.#places.take);
     this.#server.on('error', options.onError);
   }
 
@@ -40,8 +45,9 @@ export class AdminServer {
   }
 
   async close(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.#places.destroyAll();
+    await closed;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

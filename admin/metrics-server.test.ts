@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { IncomingHttpHeaders } from 'node:http';
-import { request } from 'node:https';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { Agent, request } from 'node:https';
 import { connect as connectPlain } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
@@ -31,6 +31,7 @@ interface Answer {
 
 async function begin(t: TestContext, answers: Readonly<Record<string, ErrorCode | undefined>> = { good: undefined }) {
   const told: string[] = [];
+  const clock = { now: 0 };
   const registries = createRegistries((registry) => {
     new Counter({ name: 'tcp_open_total', help: 'h', registers: [registry] }).inc(7);
   });
@@ -44,6 +45,7 @@ async function begin(t: TestContext, answers: Readonly<Record<string, ErrorCode 
     },
     onProblem: ({ code, message }) => told.push(`${code} ${message}`),
     onError: (error) => told.push(String(error)),
+    now: () => clock.now,
   });
   server.setTls(tls);
   const port = await server.listen('127.0.0.1', 0);
@@ -60,7 +62,7 @@ async function begin(t: TestContext, answers: Readonly<Record<string, ErrorCode 
     sent.end();
     return promise;
   };
-  return { port, told, ask };
+  return { server, port, told, clock, ask };
 }
 
 test('a reader with a good token gets metrics', async (t) => {
@@ -95,9 +97,10 @@ test('nobody else does, and is told what to do', async (t) => {
 
 test('while nobody can say, the log tells why once, and the reader only what it is called', async (t) => {
   const answers: Record<string, ErrorCode | undefined> = { good: 'WEFT-E306' };
-  const { ask, told } = await begin(t, answers);
+  const { ask, told, clock } = await begin(t, answers);
   for (let i = 0; i < 3; i++) {
     const { status, headers, body } = await ask(good);
+    clock.now += 60_000;
     assert.deepEqual([status, headers['retry-after']], [503, '5']);
     assert.match(body, /^WEFT-E306\. /);
     assert.doesNotMatch(body, /reason/);
@@ -108,6 +111,16 @@ test('while nobody can say, the log tells why once, and the reader only what it 
   answers['good'] = 'WEFT-E306';
   await ask(good);
   assert.equal(told.length, 2);
+});
+
+test('strangers who are answered now and then do not have it told again and again', async (t) => {
+  const { ask, told, clock } = await begin(t, { crowd: 'WEFT-E232', away: 'WEFT-E306', good: undefined });
+  for (let i = 0; i < 5; i++)
+    for (const token of ['crowd', 'stranger', 'away', 'crowd', 'good']) await ask({ authorization: `Bearer ${token}` });
+  assert.deepEqual(told, ['WEFT-E232 the reason is crowd', 'WEFT-E306 the reason is away']);
+  clock.now += 60_000;
+  await ask({ authorization: 'Bearer crowd' });
+  assert.equal(told.length, 3);
 });
 
 test('nothing but /metrics is there, not even for who may read them', async (t) => {
@@ -139,4 +152,30 @@ test('who connects and says nothing does not hold a place for long', async (t) =
   halting.write('GET /metrics HTTP/1.1\r\nAuth');
   await Promise.all([text(silent).catch(() => ''), text(halting).catch(() => '')]);
   assert.ok(performance.now() - started < 9000);
+});
+
+test('strangers who hold connections keep no reader out, and end none that is known', async (t) => {
+  const { server, port, ask } = await begin(t);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const askAgain = async (): Promise<readonly [number | undefined, boolean]> => {
+    const sent = request({ host: '127.0.0.1', port, path: '/metrics', headers: good, ca: tls.cert, agent });
+    const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+    sent.end();
+    const [response] = await answered;
+    await text(response);
+    return [response.statusCode, sent.reusedSocket];
+  };
+  assert.deepEqual(await askAgain(), [200, false]);
+  const silent = Array.from({ length: 200 }, () => connectPlain(port, '127.0.0.1').on('error', () => undefined));
+  t.after(() => {
+    for (const socket of silent) socket.destroy();
+  });
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
+  assert.equal((await ask(good)).status, 200);
+  assert.deepEqual(await askAgain(), [200, true]);
+  assert.ok(silent.filter(({ closed }) => !closed).length <= 64);
+  const started = performance.now();
+  await server.close();
+  assert.ok(performance.now() - started < 2000, 'nor do they hold up the end');
 });

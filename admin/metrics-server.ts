@@ -3,12 +3,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import { createServer } from 'node:https';
 
+import type { ErrorCode } from '../mesh/errors.ts';
 import { WeftError } from '../mesh/errors.ts';
 import type { Expositions } from './exposition.ts';
 import { listen } from './listen.ts';
+import { Places } from './places.ts';
 import type { Readers } from './readers.ts';
 import { isRefusal } from './readers.ts';
-import { sendMetrics } from './send-metrics.ts';
+import { sendMetrics, stallMs } from './send-metrics.ts';
 
 /** PEM, leaf first. */
 export interface ServerTls {
@@ -19,9 +21,11 @@ export interface ServerTls {
 export interface MetricsServerOptions {
   readonly metrics: Expositions;
   readonly readers: Pick<Readers, 'review'>;
-  /** Nobody could say who asks; told once until somebody can. */
+  /** Nobody could say who asks; told once until somebody can, and of each code at most once a minute. */
   readonly onProblem: (problem: WeftError) => void;
   readonly onError: (error: unknown) => void;
+  readonly stallMs?: number;
+  readonly now?: () => number;
 }
 
 /** Anybody can reach it, so whoever is slow, or has shown nothing, does not hold a place for long. */
@@ -33,23 +37,30 @@ const limits = {
   maxHeaderSize: 16_384,
 } as const;
 const maximumConnections = 64;
+/** Strangers decide how often a question finds an answer and how often none. */
+const tellAgainMs = 60_000;
 const protection = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
 
 /** `/metrics` over TLS, for readers whose token the API server knows and lets `get` it. */
 export class MetricsServer {
   readonly #options: MetricsServerOptions;
   readonly #server: Server;
-  #told: string | undefined;
+  readonly #places = new Places(maximumConnections);
+  readonly #now: () => number;
+  #told: ErrorCode | undefined;
+  readonly #toldAt = new Map<ErrorCode, number>();
 
   constructor(options: MetricsServerOptions) {
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
     this.#server = createServer({ ...limits, ...protection }, (request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
         options.onError(error);
         response.destroy();
       });
     });
-    this.#server.maxConnections = maximumConnections;
+    this.#server.setTimeout(options.stallMs ?? stallMs);
+    this.#server.on('connection', this.#places.take);
     this.#server.on('error', options.onError);
   }
 
@@ -64,8 +75,9 @@ export class MetricsServer {
   }
 
   async close(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.#places.destroyAll();
+    await closed;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -74,18 +86,30 @@ export class MetricsServer {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return void response.writeHead(405, { allow: 'GET, HEAD', connection: 'close' }).end();
     const problem = await this.#review(request.headers.authorization);
-    if (problem === undefined) await sendMetrics(this.#options.metrics, request, response);
-    else sendProblem(response, problem);
+    if (problem !== undefined) {
+      sendProblem(response, problem);
+      return;
+    }
+    this.#places.keep(request.socket);
+    await sendMetrics(this.#options.metrics, request, response);
   }
 
   async #review(authorization: string | undefined): Promise<WeftError | undefined> {
     const token = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization ?? '')?.[1];
     if (token === undefined) return new WeftError('WEFT-E230', 'the request carries no token');
     const problem = await this.#options.readers.review(token);
-    const isAnswered = problem === undefined || isRefusal(problem);
-    if (!isAnswered && problem.code !== this.#told) this.#options.onProblem(problem);
-    this.#told = isAnswered ? undefined : problem.code;
+    if (problem === undefined || isRefusal(problem)) this.#told = undefined;
+    else this.#tell(problem);
     return problem;
+  }
+
+  #tell(problem: WeftError): void {
+    const now = this.#now();
+    const { code } = problem;
+    if (code === this.#told || now - (this.#toldAt.get(code) ?? -Infinity) < tellAgainMs) return;
+    this.#told = code;
+    this.#toldAt.set(code, now);
+    this.#options.onProblem(problem);
   }
 }
 

@@ -7,6 +7,8 @@ import type { Expositions } from './exposition.ts';
 
 /** Of zlib: metrics are so alike that more effort saves little and costs the thread pool three times the time. */
 const gzipLevel = 1;
+/** How long servers bear with a reader who does not read on. */
+export const stallMs = 30_000;
 
 /** The answer to GET or HEAD: in the format that is asked for, compressed where that is. */
 export async function sendMetrics(

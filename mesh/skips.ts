@@ -29,6 +29,12 @@ const inboundAnnotation = 'config.linkerd.io/skip-inbound-ports';
 const outboundAnnotation = 'config.linkerd.io/skip-outbound-ports';
 const subnetsAnnotation = 'config.linkerd.io/skip-subnets';
 
+/**
+ * Of each list, so that all pods of a node have room in the kernel's maps (WEFT_MAX_SKIPS of bpf/maps.h), up to the kubelet's usual 110:
+ * one that takes more would keep others from the mesh.
+ */
+const maximumPrefixes = 256;
+
 /** Galera, which Linkerd skips by default, too. */
 const defaultPorts: readonly PortRange[] = [[4567, 4568]];
 
@@ -44,10 +50,37 @@ export function parseSkips(namespace: Annotations, pod: Annotations): Skips {
   const outbound = annotations[outboundAnnotation];
   const subnets = annotations[subnetsAnnotation];
   return {
-    inboundPorts: [...defaultPorts, ...parsePorts(inboundAnnotation, inbound ?? '')],
-    outboundPorts: outbound === undefined ? defaultPorts : parsePorts(outboundAnnotation, outbound),
-    subnets: tokens(subnets ?? '').map(parseSubnet),
+    inboundPorts: [...defaultPorts, ...parseSkippedPorts(inboundAnnotation, inbound ?? '')],
+    outboundPorts: outbound === undefined ? defaultPorts : parseSkippedPorts(outboundAnnotation, outbound),
+    subnets: parseSubnets(subnets ?? ''),
   };
+}
+
+function parseSkippedPorts(annotation: string, list: string): PortRange[] {
+  const ranges = parsePorts(annotation, list);
+  let prefixes = 0;
+  for (const range of ranges) prefixes += prefixesOf(range);
+  checkSize(annotation, prefixes);
+  return ranges;
+}
+
+/** How many blocks whose size is a power of two and whose start is a multiple of it make up the range: what it takes in the kernel. */
+function prefixesOf([first, last]: PortRange): number {
+  let count = 0;
+  for (let port = first; port <= last; count++) {
+    let size = 1;
+    while (port % (2 * size) === 0 && port + 2 * size - 1 <= last) size *= 2;
+    port += size;
+  }
+  return count;
+}
+
+function checkSize(annotation: string, prefixes: number): void {
+  if (prefixes > maximumPrefixes)
+    throw new AnnotationError(
+      annotation,
+      `it takes ${prefixes} prefixes in the kernel, where ${maximumPrefixes} are the most`,
+    );
 }
 
 /** "80,8000-8080". @throws AnnotationError */
@@ -61,6 +94,12 @@ export function parsePorts(annotation: string, list: string): PortRange[] {
     }
     return [first, last];
   });
+}
+
+function parseSubnets(list: string): Subnet[] {
+  const subnets = tokens(list).map(parseSubnet);
+  checkSize(subnetsAnnotation, subnets.length);
+  return subnets;
 }
 
 function parseSubnet(token: string): Subnet {

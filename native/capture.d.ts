@@ -60,6 +60,12 @@ export interface Capture {
   readonly clientsMap: number;
   /** Makes this object's programs the ones that run; until then those of an earlier agent do. Call it when the pods' listeners are in. */
   attach(): void;
+  /**
+   * The kubelet's cgroup ends with its processes and is made anew for the next, which no program watches then: systemd does so at each
+   * start. Watches that one.
+   * @returns whether there was a new one
+   */
+  followKubelet(): boolean;
   /** Pods that the pinned maps hold. */
   adopted(): AdoptedPod[];
   /**

@@ -111,6 +111,9 @@ test('what is wrong is named', () => {
   refuses([...needed, '--connect-timeout', '10'], {}, /^--connect-timeout: "10" is not a duration/);
   refuses([...needed, '--log-level', 'loud'], {}, /^--log-level: "loud" is none of debug, info, warn, error$/);
   refuses([...needed, '--run-dir='], {}, /^--run-dir: it is empty$/);
+  refuses(needed, { WEFT_RUN_DIR: 'run/weft' }, /^WEFT_RUN_DIR: "run\/weft" is not an absolute path$/);
+  refuses([...needed, '--state-dir', './state'], {}, /^--state-dir: ".\/state" is not an absolute path$/);
+  refuses([...needed, '--proof-timeout', '0'], {}, /^--proof-timeout: "0" leaves no time$/);
   refuses(needed, { WEFT_LOG_CONNECTIONS: 'yes' }, /^WEFT_LOG_CONNECTIONS: "yes" is none of true, false$/);
 });
 

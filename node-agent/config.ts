@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
+import { isAbsolute } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import type { Network } from '../mesh/address.ts';
@@ -179,8 +180,8 @@ export function parseConfig(args: readonly string[], environment: Environment = 
     admin: read('admin', parseListenAddress),
     metrics: read('metrics', (text) => metricsFrom(text, objects)),
     leafLifeMs: read('leaf-life', parseDuration),
-    runDir: read('run-dir', nonEmpty),
-    stateDir: read('state-dir', nonEmpty),
+    runDir: read('run-dir', absolutePath),
+    stateDir: read('state-dir', absolutePath),
     pinDir: read('pin-dir', nonEmpty),
     netnsDir: read('netns-dir', nonEmpty),
     cgroup: read('cgroup', nonEmpty),
@@ -192,7 +193,7 @@ export function parseConfig(args: readonly string[], environment: Environment = 
       read('cni-conf-dir', (text) => text),
       read('cni-bin-dir', nonEmpty),
     ),
-    proofTimeoutMs: read('proof-timeout', parseDuration),
+    proofTimeoutMs: read('proof-timeout', positiveDuration),
     stopTimeoutMs: read('stop-timeout', parseDuration),
     logLevel: read('log-level', oneOf('debug', 'info', 'warn', 'error')),
     relay: Object.freeze({
@@ -292,6 +293,18 @@ function fallbackOf({ fallback }: Flag): string {
 function nonEmpty(text: string): string {
   if (text === '') throw new RangeError('it is empty');
   return text;
+}
+
+/** The container runtime starts weft-cni with it, in a folder of its own choice. */
+function absolutePath(text: string): string {
+  if (!isAbsolute(nonEmpty(text))) throw new RangeError(`"${text}" is not an absolute path`);
+  return text;
+}
+
+function positiveDuration(text: string): number {
+  const duration = parseDuration(text);
+  if (duration === 0) throw new RangeError(`"${text}" leaves no time`);
+  return duration;
 }
 
 function integer(minimum: number, maximum: number): (text: string) => number {

@@ -83,6 +83,7 @@ class CaptureObject : public Nan::ObjectWrap {
     Set(object, "listenersMap", Nan::New(wrapper->native_->MapDescriptor("listeners")));
     Set(object, "clientsMap", Nan::New(wrapper->native_->MapDescriptor("clients")));
     Nan::SetMethod(object, "attach", Attach);
+    Nan::SetMethod(object, "followKubelet", FollowKubelet);
     Nan::SetMethod(object, "adopted", Adopted);
     Nan::SetMethod(object, "enrol", Enrol);
     Nan::SetMethod(object, "mend", Mend);
@@ -107,6 +108,11 @@ class CaptureObject : public Nan::ObjectWrap {
   // attach(): void
   static NAN_METHOD(Attach) {
     Guarded([&] { Native(info).Attach(); });
+  }
+
+  // followKubelet(): boolean
+  static NAN_METHOD(FollowKubelet) {
+    Guarded([&] { info.GetReturnValue().Set(Native(info).FollowKubelet()); });
   }
 
   // adopted(): AdoptedPod[]

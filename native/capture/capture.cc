@@ -118,14 +118,21 @@ void Capture::Attach() {
   for (const auto& [name, type] : kCgroupPrograms) {
     AttachPinned(options_.pin_folder + "/link-" + name, Program(name), cgroup.get(), type);
   }
-  const std::string probe_pin = options_.pin_folder + "/link-weft_probe";
   if (options_.kubelet_cgroup) {
     const Descriptor kubelet = OpenCgroup(*options_.kubelet_cgroup);
-    AttachPinned(probe_pin, Program("weft_probe"), kubelet.get(), BPF_CGROUP_SOCK_OPS);
+    AttachPinned(ProbePin(), Program("weft_probe"), kubelet.get(), BPF_CGROUP_SOCK_OPS);
   } else {
-    Detach(probe_pin);
+    Detach(ProbePin());
   }
   maps_->RemoveOutdated();
+}
+
+bool Capture::FollowKubelet() {
+  if (!options_.kubelet_cgroup || !std::filesystem::exists(*options_.kubelet_cgroup)) return false;
+  const Descriptor kubelet = OpenCgroup(*options_.kubelet_cgroup);
+  if (IsAttached(ProbePin(), kubelet.get(), BPF_CGROUP_SOCK_OPS)) return false;
+  AttachPinned(ProbePin(), Program("weft_probe"), kubelet.get(), BPF_CGROUP_SOCK_OPS);
+  return true;
 }
 
 int Capture::Program(const char* name) const {
@@ -143,6 +150,8 @@ int Capture::MapDescriptor(const char* name) const {
 std::string Capture::NetnsPin(uint64_t cookie) const {
   return options_.pin_folder + "/netns-" + std::to_string(cookie);
 }
+
+std::string Capture::ProbePin() const { return options_.pin_folder + "/link-weft_probe"; }
 
 std::vector<AdoptedPod> Capture::Adopted() const {
   const int pods = MapDescriptor("pods");

@@ -46,6 +46,7 @@ class Capture {
   explicit Capture(CaptureOptions options);
 
   void Attach();
+  bool FollowKubelet();
   int MapDescriptor(const char* name) const;
   std::vector<AdoptedPod> Adopted() const;
   void Enrol(int netns, const PodCapture& pod);
@@ -59,6 +60,7 @@ class Capture {
  private:
   int Program(const char* name) const;
   std::string NetnsPin(uint64_t cookie) const;
+  std::string ProbePin() const;
   void PrepareNamespace(int netns, const PodCapture& pod);
   bool IsNamespacePrepared(int netns, const PodCapture& pod) const;
   void AttachToDevices(int netns, const PodCapture& pod);

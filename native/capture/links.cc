@@ -46,6 +46,11 @@ void Detach(const std::string& pin) {
   unlink(pin.c_str());
 }
 
+bool IsAttached(const std::string& pin, int target, bpf_attach_type type) {
+  const Descriptor link(bpf_obj_get(pin.c_str()));
+  return link && IsAttachedTo(link.get(), target, type);
+}
+
 std::vector<ForeignProgram> ForeignConnectPrograms(const std::string& cgroup,
                                                    const std::vector<std::string>& own_program_names) {
   static constexpr struct {

@@ -14,6 +14,7 @@ namespace weft::capture {
 // replaced.
 void AttachPinned(const std::string& pin, int program, int target, bpf_attach_type type);
 void Detach(const std::string& pin);
+bool IsAttached(const std::string& pin, int target, bpf_attach_type type);
 
 struct ForeignProgram {
   uint32_t id;

@@ -243,6 +243,23 @@ test('a malformed file is named and left alone; a half-written one is waited for
   await until('taken once it is whole', () => node.types('10-a.conflist')?.at(-1) === 'weft-cni');
 });
 
+test('a good file that we cannot be chained into is no reason to go into one that no runtime looks at', async (t) => {
+  const node = new Node(t);
+  const old = { ...list, cniVersion: '0.2.0' };
+  node.write('10-a.conflist', old);
+  node.write('20-b.conflist', list);
+  node.run(t);
+  await until('it is told', () => node.installer.problem?.code === 'WEFT-E131');
+  assert.match(node.installer.problem?.message ?? '', /^10-a\.conflist: its "cniVersion"/);
+  await sleep(1200);
+  assert.deepEqual([node.read('10-a.conflist'), node.read('20-b.conflist')], [old, list]);
+  assert.deepEqual(node.codes(), ['WEFT-E131'], 'once');
+
+  node.write('10-a.conflist', list);
+  await until('chained', () => node.installer.problem === undefined);
+  assert.equal(node.types('10-a.conflist')?.at(-1), 'weft-cni');
+});
+
 test('what is no file of a sensible size is passed over', (t) => {
   const node = new Node(t);
   mkdirSync(join(node.confDir, '00-folder.conf'), { recursive: true });

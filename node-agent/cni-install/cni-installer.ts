@@ -136,6 +136,7 @@ export class CniInstaller {
     for (let left = installAttempts; left >= 0; left -= 1) {
       const primary = this.#primary();
       if (primary === 'unsettled') return this.#problem;
+      if (primary instanceof WeftError) return primary;
       if (primary === undefined) {
         return new WeftError('WEFT-E130', `${this.#configurations.path} has no network configuration yet`);
       }
@@ -151,8 +152,8 @@ export class CniInstaller {
     return new WeftError('WEFT-E133', 'the network configuration is rewritten all the time');
   }
 
-  /** The file that the runtime goes by: the first in order that is good. */
-  #primary(): Candidate | 'unsettled' | undefined {
+  /** The file that the runtime goes by: the first in order that is good; where we cannot be chained into that one, why. */
+  #primary(): Candidate | WeftError | 'unsettled' | undefined {
     const names = networkFileNames(this.#configurations.names());
     for (const name of this.#malformed.keys()) if (!names.includes(name)) this.#malformed.delete(name);
     for (const name of names) {
@@ -160,27 +161,34 @@ export class CniInstaller {
       if (file === undefined) continue;
       const text = file.content.toString();
       const network = parseNetwork(name, text);
-      const problem = network instanceof WeftError ? network : whyUnsuitable(network, this.#options.entry.type);
-      if (!(network instanceof WeftError) && problem === undefined) {
-        this.#malformed.delete(name);
-        return { network, file };
+      if (network instanceof WeftError) {
+        if (!this.#isSettled(name, text)) return 'unsettled';
+        this.#reportMalformed(name, network);
+        continue;
       }
-      if (problem !== undefined && !this.#isSettled(name, text, problem)) return 'unsettled';
+      const problem = whyUnsuitable(network, this.#options.entry.type);
+      if (problem !== undefined) return this.#isSettled(name, text) ? problem : 'unsettled';
+      this.#malformed.delete(name);
+      return { network, file };
     }
     return undefined;
   }
 
-  #isSettled(name: string, text: string, problem: WeftError): boolean {
+  #isSettled(name: string, text: string): boolean {
     const now = performance.now();
     const known = this.#malformed.get(name);
     if (known?.text !== text) {
       this.#malformed.set(name, { text, since: now, isNamed: false });
       return false;
     }
-    if (now - known.since < writingMs) return false;
-    if (!known.isNamed) this.#report(problem);
+    return now - known.since >= writingMs;
+  }
+
+  #reportMalformed(name: string, problem: WeftError): void {
+    const known = this.#malformed.get(name);
+    if (known === undefined || known.isNamed) return;
     known.isNamed = true;
-    return true;
+    this.#report(problem);
   }
 
   #insert({ network, file }: Candidate): boolean {

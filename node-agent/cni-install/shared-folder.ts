@@ -5,6 +5,7 @@ import {
   fstatSync,
   fsyncSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -73,11 +74,16 @@ export class SharedFolder {
       let mine: Buffer = Buffer.from(content);
       let displaced: Buffer = expected.content;
       let replaced = true;
+      const seen = new Set<bigint>();
       // What was displaced unexpectedly goes back, and so on: at the end the newest of the others' is in place.
       for (;;) {
         this.#exchange(temporary, this.#join(name));
         const found = this.#read(temporary)?.content ?? Buffer.alloc(0);
         if (found.equals(displaced)) return replaced;
+        const { ino, mtimeNs } = lstatSync(temporary, { bigint: true });
+        // One that others were still writing when it was displaced before.
+        if (seen.has(ino) && mtimeNs <= lstatSync(this.#join(name), { bigint: true }).mtimeNs) return false;
+        seen.add(ino);
         [mine, displaced, replaced] = [found, mine, false];
       }
     } catch (error) {

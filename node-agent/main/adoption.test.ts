@@ -30,6 +30,7 @@ class Node {
   readonly enrolled = new Map<string, EnrolledPod>();
   readonly gone = new Set<number>();
   readonly failing = new Set<number>();
+  readonly damaged = new Set<number>();
   readonly done: string[] = [];
   readonly errors: object[] = [];
   readonly queue = new KeyedQueue(8);
@@ -53,6 +54,7 @@ class Node {
           return Promise.resolve();
         },
         captureAgain: (one) => {
+          if (this.damaged.has(one.id)) throw new Error('no device has the address');
           this.done.push(`capture ${one.id}`);
           return one;
         },
@@ -83,6 +85,14 @@ test('pods of an earlier agent are listened for before the programs are its, and
     'attach',
     'capture 1',
   ]);
+  assert.equal(node.errors.length, 1);
+});
+
+test('a pod that the kernel does not take anew does not keep the agent from the others', async () => {
+  const node = new Node([pod(1), pod(2)], [pod(1), pod(2)]);
+  node.damaged.add(1);
+  await node.adoption.ofEarlierAgent();
+  assert.deepEqual(node.done.slice(-2), ['attach', 'capture 2']);
   assert.equal(node.errors.length, 1);
 });
 

@@ -25,7 +25,7 @@ export class Adoption {
    * again are taken out.
    */
   async ofEarlierAgent(): Promise<void> {
-    const { capture, enrolment, pods, log } = this.#with;
+    const { capture, enrolment, pods } = this.#with;
     const adopted = new Map(capture.adopted().map((pod) => [pod.cookie, pod]));
     enrolment.reserveIds([...adopted.values()].map((pod) => pod.id));
     for (const pod of pods.readPredecessors()) {
@@ -34,16 +34,24 @@ export class Adoption {
         await enrolment.listenAgain(pod);
         adopted.delete(pod.cookie);
       } catch (error) {
-        log.error(
-          { error, namespace: pod.namespace, pod: pod.name },
-          'a pod of the earlier agent could not be taken over',
-        );
+        this.#reportLost(pod, error);
       }
     }
     for (const cookie of adopted.keys()) capture.forget(cookie);
     enrolment.releaseIds([...adopted.values()].map((pod) => pod.id));
     capture.attach();
-    for (const pod of pods.values()) enrolment.captureAgain(pod, pod.skips);
+    for (const pod of pods.values()) {
+      try {
+        enrolment.captureAgain(pod, pod.skips);
+      } catch (error) {
+        this.#reportLost(pod, error);
+      }
+    }
+  }
+
+  /** It is for the reconciler to take it in again. */
+  #reportLost({ namespace, name }: EnrolledPod, error: unknown): void {
+    this.#with.log.error({ error, namespace, pod: name }, 'a pod of the earlier agent could not be taken over');
   }
 
   /** The listeners of the broker that ended are gone. Each pod in turn with whatever else happens to it. @throws WeftError WEFT-E105 */

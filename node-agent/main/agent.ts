@@ -33,6 +33,7 @@ import { KeyedQueue } from './keyed-queue.ts';
 import type { ControllerAccess } from './controller-access.ts';
 import { openControllerAccess } from './controller-access.ts';
 import { bpfObjects, brokerPath, podsFile } from './layout.ts';
+import { followKubelet } from './kubelet-probes.ts';
 import { MeshClient } from './mesh-client.ts';
 import { keepNamespacesFile, readNamespacesFile } from './namespaces-file.ts';
 import type { NativeAddon } from './native.ts';
@@ -243,6 +244,7 @@ export class Agent {
     for (const handOver of this.#handOvers) await handOver.listen();
     // From now on calls are answered, so the node's pods may start through the plugin.
     void this.#installer?.run(this.#stop.signal);
+    if (this.#config.kubeletCgroup !== undefined) void followKubelet(this.#capture, this.#log, this.#stop.signal);
     this.#log.info({ node: nodeName, workers: this.#config.workers, adopted: this.#pods.values().length }, 'ready');
   }
 

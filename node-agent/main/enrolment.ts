@@ -105,7 +105,10 @@ export class Enrolment {
     }
   }
 
-  /** New skip lists take effect for new connections. */
+  /**
+   * New skip lists take effect for new connections.
+   * @throws WeftError WEFT-E104 netns gone, WEFT-E106 BPF; then the pod has left.
+   */
   captureAgain(pod: EnrolledPod, skips: Skips): EnrolledPod {
     const { native, pods, tellWorkers, describe } = this.#with;
     const updated = { ...pod, skips };
@@ -220,13 +223,11 @@ export class Enrolment {
   }
 
   #captureTraffic(pod: EnrolledPod, netns: number): void {
-    const { capture, broker, workers } = this.#with;
+    const { capture, workers } = this.#with;
     try {
       capture.enrol(netns, captureOf(pod, workers));
     } catch (cause) {
-      capture.release(netns, pod.id);
-      broker().removePod(pod.id);
-      this.#forgetId(pod.id);
+      this.release(pod);
       throw new WeftError('WEFT-E106', `the kernel did not take ${pod.namespace}/${pod.name} in`, { cause });
     }
   }

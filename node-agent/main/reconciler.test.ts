@@ -25,6 +25,7 @@ class Node {
   readonly wishes = new PodWishes(this.directory);
   prove: () => Promise<WeftError | undefined> = () => Promise.resolve(undefined);
   release: () => void = () => undefined;
+  takesAnew = true;
   isGone = false;
   #lastId = 0;
 
@@ -45,7 +46,11 @@ class Node {
           this.release();
           this.enrolled.delete(uid);
         },
-        captureAgain: (pod, skips) => this.#capture({ ...pod, skips }),
+        captureAgain: (pod, skips) => {
+          if (this.takesAnew) return this.#capture({ ...pod, skips });
+          this.enrolled.delete(pod.uid);
+          throw new WeftError('WEFT-E106', 'the map is full');
+        },
         mend: () => false,
         occupantOf: () => undefined,
         isNamespaceGone: () => this.isGone,
@@ -136,4 +141,20 @@ test('new lists count for a pod that is there', async (t) => {
   node.wishes.changed();
   await node.queue.idle();
   assert.deepEqual(node.skipsOf('web')?.inboundPorts.at(-1), [25, 25]);
+});
+
+test('a pod whose new lists the kernel does not take has left, which is told', async (t) => {
+  const node = new Node();
+  node.takesAnew = false;
+  const reconciler = node.start(t);
+  await reconciler.addSandbox(web, sandbox);
+  await node.queue.idle();
+  const configuration = { 'config.linkerd.io/skip-inbound-ports': '25' };
+  node.directory.workloads.set('web', workload('web', { addresses: ['10.0.0.7'], configuration }));
+  node.wishes.changed();
+  await node.queue.idle();
+  assert.deepEqual(
+    node.events.map(({ type }) => type),
+    ['enrolled', 'released', 'not-meshable'],
+  );
 });

@@ -153,7 +153,7 @@ export class Reconciler {
         });
       } else if (wanted !== undefined && enrolled !== undefined && !sameSkips(wanted.skips, enrolled.skips)) {
         this.#enqueue(pod, () => {
-          if (pods.get(pod.uid) === enrolled) this.#with.enrolment.captureAgain(enrolled, wanted.skips);
+          if (pods.get(pod.uid) === enrolled) this.#captureAgain(enrolled, wanted.skips);
           return Promise.resolve();
         });
       }
@@ -242,8 +242,22 @@ export class Reconciler {
     this.#reportNotMeshable(`${pod.namespace}/${pod.name}`, pod.uid, failure);
   }
 
+  #captureAgain(pod: EnrolledPod, skips: Skips): void {
+    const { pods, enrolment } = this.#with;
+    try {
+      enrolment.captureAgain(pod, skips);
+    } catch (error) {
+      if (pods.get(pod.uid) === undefined) this.#tellReleased(pod, 'the kernel did not take its new skip lists');
+      throw error;
+    }
+  }
+
   #release(pod: EnrolledPod, reason: string): void {
     this.#with.enrolment.release(pod);
+    this.#tellReleased(pod, reason);
+  }
+
+  #tellReleased(pod: EnrolledPod, reason: string): void {
     this.#damaged.delete(pod.uid);
     this.#with.onEvent({ type: 'released', pod, reason });
   }

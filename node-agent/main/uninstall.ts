@@ -10,6 +10,7 @@ import type { AgentConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { joinAgentCgroup, leaveAgentCgroup } from './agent-cgroup.ts';
 import { Broker } from './broker.ts';
+import type { EnrolledPod } from './enrolled-pods.ts';
 import { EnrolledPods } from './enrolled-pods.ts';
 import { askToLeave, leaveDeadlineMs } from './hand-over.ts';
 import type { NativeAddon } from './native.ts';
@@ -38,13 +39,32 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
   letGo();
   await admin.listen(config.admin.host, config.admin.port);
   cniInstallerOf(config, log, native)?.uninstall();
-  const capture = native.openCapture({
-    objects: bpfObjects,
-    pinDir: config.pinDir,
-    cgroup: config.cgroup,
-    agentCgroup: joinAgentCgroup(config.agentCgroup),
-  });
-  for (const pod of new EnrolledPods(podsFile(config.runDir)).readPredecessors()) {
+  const agentCgroup = joinAgentCgroup(config.agentCgroup);
+  const left = new EnrolledPods(podsFile(config.runDir)).readPredecessors();
+  // A kernel that refuses the programs has captured no pod, and must not keep Weft on the node.
+  if (left.length > 0) releasePods(left, config, agentCgroup, log, native);
+  native.uninstallCapture(config.pinDir);
+  for (const folder of earlierGenerations(config.runDir)) Broker.drain(brokerPath(folder), 0, native);
+  for (const folder of [config.runDir, config.stateDir]) removeFolder(folder);
+  isDone = true;
+  log.info('Weft is uninstalled from this node');
+  const end = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => end.abort());
+  await leaveCgroup(config.agentCgroup, log, end.signal);
+  if (!end.signal.aborted) await once(end.signal, 'abort');
+  await admin.close();
+}
+
+function releasePods(
+  pods: readonly EnrolledPod[],
+  config: AgentConfig,
+  agentCgroup: string,
+  log: Logger,
+  native: NativeAddon,
+): void {
+  const { pinDir, cgroup } = config;
+  const capture = native.openCapture({ objects: bpfObjects, pinDir, cgroup, agentCgroup });
+  for (const pod of pods) {
     try {
       const netns = native.openNetns(pod.netnsPath);
       try {
@@ -59,16 +79,6 @@ export async function uninstallNode(config: AgentConfig, log: Logger, native: Na
     }
   }
   capture.close();
-  native.uninstallCapture(config.pinDir);
-  for (const folder of earlierGenerations(config.runDir)) Broker.drain(brokerPath(folder), 0, native);
-  for (const folder of [config.runDir, config.stateDir]) removeFolder(folder);
-  isDone = true;
-  log.info('Weft is uninstalled from this node');
-  const end = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => end.abort());
-  await leaveCgroup(config.agentCgroup, log, end.signal);
-  if (!end.signal.aborted) await once(end.signal, 'abort');
-  await admin.close();
 }
 
 /** As soon as the agent before has ended, which may be told to only when this one is done. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { LabAgent } from '../lab/agent.ts';
@@ -180,6 +181,15 @@ describe('capture', () => {
     await assertNotCaptured(`${server.ipv4}:8080`);
     await lab.node('a').run(['curl', '-s', '--http0.9', '-m', '5', `http://${server.ipv4}:8080`]);
     await assertCaptured(`${server.ipv4}:8080`);
+  });
+
+  test('a kubelet that starts again, in a cgroup made anew, is known by its probes still', async () => {
+    const node = lab.node('a');
+    rmdirSync(node.kubeletCgroup);
+    mkdirSync(node.kubeletCgroup);
+    await waitUntil(() => agent.lines.some(({ msg }) => /kubelet has a new cgroup/.test(msg)), 5000, 'it is told');
+    await node.runAsKubelet(['curl', '-s', '--http0.9', '-m', '5', `http://${server.ipv4}:8080`]);
+    await assertNotCaptured(`${server.ipv4}:8080`);
   });
 
   for (const [why, spec] of Object.entries({
