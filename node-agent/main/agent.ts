@@ -59,6 +59,7 @@ export class Agent {
   readonly #native: NativeAddon;
   readonly #stop = new AbortController();
   readonly #pods: EnrolledPods;
+  readonly #capture: Capture;
   readonly #workers: WorkerSupervisor;
   readonly #broker: BrokerKeeper;
   readonly #generation: string;
@@ -81,6 +82,7 @@ export class Agent {
     this.#config = config;
     this.#log = log;
     this.#native = native;
+    this.#capture = capture;
     this.#generation = generation;
     this.#installer = cniInstallerOf(config, log, native);
     this.#pods = new EnrolledPods(podsFile(config.runDir));
