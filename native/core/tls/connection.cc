@@ -123,9 +123,17 @@ Moved Connection::Read(std::span<std::byte> room) {
   }
   if (moved.status == Status::kDone && wire_.drained() && SSL_pending(ssl_.get()) == 0)
     moved.status = Status::kWantsRead;
-  if (!buffers_.sending.empty() && !wire_.Flush()) moved.status = Fail({Reason::kSystem, wire_.error()});
+  if (!SendAnswers(moved.status)) moved.status = Fail({Reason::kSystem, wire_.error()});
   wire_.End();
   return moved;
+}
+
+// Whoever waits to write hears of room from Flush() alone: what is kept for it is not sent here.
+bool Connection::SendAnswers(Status status) {
+  if (buffers_.sending.empty()) return true;
+  if (!wire_.blocked() || status == Status::kFailed) return wire_.Flush();
+  wire_.Keep();
+  return true;
 }
 
 // The next record's plaintext. Small parts are gathered; a large one is taken where it lies.

@@ -71,6 +71,7 @@ class Connection {
   Status Stopped(int result);
   Status Fail(Failure failure);
   bool Established();
+  bool SendAnswers(Status status);
   size_t TakeRecord(std::span<const std::span<const std::byte>> parts, size_t& part, size_t& offset,
                     std::span<const std::byte>& record);
 

@@ -121,10 +121,16 @@ bool Wire::Flush() {
     sound = SendAll(sending, sent);
     unsent_.assign(sending.begin() + static_cast<ptrdiff_t>(sent), sending.end());
   } else if (sound) {
-    unsent_.insert(unsent_.end(), sending.begin(), sending.end());
+    Keep();
   }
   sending.clear();
   return sound;
+}
+
+void Wire::Keep() {
+  std::vector<std::byte>& sending = buffers_.sending;
+  unsent_.insert(unsent_.end(), sending.begin(), sending.end());
+  sending.clear();
 }
 
 }  // namespace weft::core::tls

@@ -40,6 +40,8 @@ class Wire {
 
   // Sends what OpenSSL wrote. false: failed, with errno in error(). What the socket does not take yet is kept.
   bool Flush();
+  // Keeps it behind what is kept already.
+  void Keep();
   bool blocked() const { return !unsent_.empty(); }
 
   // The next reads go on until the socket is empty, even after a short one.
