@@ -86,6 +86,8 @@ void TlsStream::Readable() {
     if (events_ == nullptr) return;
     switch (moved.status) {
       case tls::Status::kDone:
+        // It was much that was little: enough for this turn.
+        if (moved.bytes < context_.received.size()) turn = kBytesPerTurn;
         break;
       case tls::Status::kWantsRead:
       case tls::Status::kWantsWrite:

@@ -17,7 +17,7 @@
 namespace weft::core::tls {
 
 enum class Status : uint8_t {
-  kDone,        // of Read(): the room is full, there may be more
+  kDone,        // of Read(): the room is full, or enough was received for one call; there may be more
   kWantsRead,   // nothing more until the socket is readable
   kWantsWrite,  // nothing more until the socket is writable
   kEnded,       // the peer's close_notify
