@@ -46,6 +46,7 @@ int TryAs(uid_t uid, const RunningBroker& broker, const Hello& hello, const Sock
 
 TEST("only root is main, only the workers' user is a worker") {
   RunningBroker broker;
+  CHECK(IsAlive(broker));  // it listens
   const Hello as_worker{Type::kHello, Role::kWorker, 0}, as_main{Type::kHello, Role::kMain, 0};
   const SocketsWanted wanted{Type::kSocketsWanted, 1, 4, 1};
   CHECK_EQUAL(TryAs(kWorkerUid, broker, as_worker, wanted), 1);
