@@ -5,6 +5,7 @@
 
 /** How the engine shows one connection, in a buffer that is overwritten for each call. Byte offsets; u32 unless said. */
 export interface ConnectionRecordLayout {
+  /** No other one has it that is open; never 0. Ids begin anew after 2^32. */
   readonly id: 0;
   readonly pod: 4;
   /** 4 or 6: of the connection's addresses. */

@@ -66,8 +66,8 @@ bool Channel::SendNow(std::span<const std::byte> bytes, std::span<const int> des
 
 bool Channel::Send(std::span<const std::byte> bytes, std::span<const int> descriptors) {
   if (queue_.empty() && SendNow(bytes, descriptors)) return true;
-  // ETOOMANYREFS: the peer has not taken earlier descriptors yet (RLIMIT_NOFILE bounds those in flight).
-  if (queue_.empty() && errno != EAGAIN && errno != ETOOMANYREFS) return false;
+  // RLIMIT_NOFILE does not bound the descriptors in flight of who has CAP_SYS_ADMIN: no ETOOMANYREFS (unix(7)).
+  if (queue_.empty() && errno != EAGAIN) return false;
   if (queue_.size() >= kMaximumQueue || queued_descriptors_ + descriptors.size() > kMaximumQueuedDescriptors)
     return false;
   queued_descriptors_ += descriptors.size();
@@ -81,7 +81,7 @@ bool Channel::Flush() {
   while (!queue_.empty()) {
     std::vector<int> descriptors;
     for (const Descriptor& descriptor : queue_.front().descriptors) descriptors.push_back(descriptor.get());
-    if (!SendNow(queue_.front().bytes, descriptors)) return errno == EAGAIN || errno == ETOOMANYREFS;
+    if (!SendNow(queue_.front().bytes, descriptors)) return errno == EAGAIN;
     queued_descriptors_ -= descriptors.size();
     queue_.pop_front();
   }

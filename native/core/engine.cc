@@ -182,6 +182,14 @@ bool Engine::Ask(const SocketStock& stock, uint32_t count) {
   return broker_.AskForSockets(stock.pod(), stock.family(), count);
 }
 
+// Of tunnels too: their streams are told of by them.
+uint32_t Engine::NextId() {
+  return ids_.Next([this](std::vector<uint32_t>& used) {
+    open_.ForEach([&](Connection& connection) { used.push_back(connection.identity().id); });
+    tunnels_.ForEach([&](Tunnel& tunnel) { used.push_back(tunnel.identity().id); });
+  });
+}
+
 void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
   SocketAddress name;
   socklen_t length = sizeof name;
@@ -189,7 +197,7 @@ void Engine::Accepted(uint32_t pod, Descriptor socket, const Endpoint& peer) {
   const Endpoint local = ToEndpoint(name);
   accepted_++;
   connections_++;
-  Identity identity{.id = static_cast<uint32_t>(accepted_),
+  Identity identity{.id = NextId(),
                     .pod = pod,
                     .family = FamilyOf(local.address),
                     .local_port = local.port,
@@ -291,7 +299,7 @@ void Engine::TlsEstablished(TlsConnection& connection) {
 PeerStreamEvents* Engine::StreamOpened(Tunnel& tunnel, PeerStream& stream, const weft1::OpenRequest& request) {
   accepted_++;
   Identity identity = tunnel.identity();
-  identity.id = static_cast<uint32_t>(accepted_);
+  identity.id = NextId();
   identity.detected = Detected::kNothing;  // of the stream
   identity.astray = WentTo(identity, request.destination) ? 0 : 1;
   identity.claimed = ClaimedBy(request.protocol);

@@ -14,6 +14,7 @@
 #include "decisions.h"
 #include "event_loop.h"
 #include "http/http.h"
+#include "id_sequence.h"
 #include "listener.h"
 #include "names.h"
 #include "pending.h"
@@ -157,6 +158,7 @@ class Engine final : private BrokerEvents,
     open_.PushBack(*stage);
     return stage;
   }
+  uint32_t NextId();
   void Refuse(const Identity& identity, int64_t accepted_us, Descriptor client, CloseReason reason, int error);
   Tunnel& MakeTunnel(const TunnelKey& key, weft1::Role role);
   // Tunnels that are made now are used once.
@@ -207,6 +209,7 @@ class Engine final : private BrokerEvents,
   uint32_t connections_ = 0;
   uint32_t open_tunnels_ = 0;
   uint64_t accepted_ = 0;
+  IdSequence ids_;
   bool accepting_ = true;
   bool closed_ = false;
 };

@@ -47,10 +47,10 @@ void SocketStock::Supply(SocketWaiter& waiter) {
   waiter.Supplied(std::move(socket), sources_);
 }
 
-// Asks when half is left.
+// Asks when half is left beside those that are awaited.
 void SocketStock::Refill() {
   if (waiting_.empty()) waiting_count_ = 0;
-  if (target_ == 0 || asked_ > 0 || (waiting_count_ == 0 && sockets_.size() > target_ / 2)) return;
+  if (target_ == 0 || asked_ > 0 || sockets_.size() > waiting_count_ + target_ / 2) return;
   Grow();
   const uint32_t missing = target_ + waiting_count_ - static_cast<uint32_t>(sockets_.size());
   const uint32_t count = std::min<uint32_t>(missing, broker::kMaxDescriptors);

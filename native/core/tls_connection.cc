@@ -86,6 +86,8 @@ void TlsStream::Readable() {
     if (events_ == nullptr) return;
     switch (moved.status) {
       case tls::Status::kDone:
+        // It was much that was little: enough for this turn.
+        if (moved.bytes < context_.received.size()) turn = kBytesPerTurn;
         break;
       case tls::Status::kWantsRead:
       case tls::Status::kWantsWrite:
@@ -129,11 +131,12 @@ void TlsStream::Writable() {
   if (std::exchange(awaits_room_, false) && events_ != nullptr) events_->HasRoom();
 }
 
+// In turn: what is kept, close_notify, FIN. A full socket may hold up each.
 void TlsStream::Finish() {
-  finishing_ = link_->tls().wants_write();
-  if (finishing_) return;
-  link_->tls().Shutdown();
-  shutdown(link_->socket(), SHUT_WR);
+  tls::Connection& tls = link_->tls();
+  if (!tls.wants_write() && !std::exchange(said_end_, true)) tls.Shutdown();
+  finishing_ = tls.wants_write();
+  if (!finishing_) shutdown(link_->socket(), SHUT_WR);
 }
 
 void TlsStream::LinkFailed(const tls::Failure& failure) {

@@ -101,6 +101,7 @@ class TlsStream final : public Retired, public PeerStream, private SecureLinkEve
   bool must_read_ = false;
   bool awaits_room_ = false;
   bool finishing_ = false;
+  bool said_end_ = false;
 };
 
 }  // namespace weft::core

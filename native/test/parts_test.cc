@@ -4,6 +4,7 @@
 #include <set>
 #include <vector>
 
+#include "../core/id_sequence.h"
 #include "../core/socket_stock.h"
 #include "../core/source_addresses.h"
 #include "../core/timer_wheel.h"
@@ -66,6 +67,27 @@ TEST("workers never choose the same source") {
   }
 }
 
+TEST("numbers begin anew after the last one, without 0 and without those that are in use") {
+  core::IdSequence ids(UINT32_MAX - 2);
+  std::vector<uint32_t> used{7, 2, 0, UINT32_MAX, 3, 2};
+  int asked = 0;
+  const auto next = [&] {
+    return ids.Next([&](std::vector<uint32_t>& all) {
+      asked++;
+      all.insert(all.end(), used.begin(), used.end());
+    });
+  };
+  for (const uint32_t before : {UINT32_MAX - 1, UINT32_MAX}) CHECK_EQUAL(next(), before);
+  CHECK_EQUAL(asked, 0);
+  for (const uint32_t after : {1u, 4u, 5u, 6u, 8u, 9u}) CHECK_EQUAL(next(), after);
+  CHECK_EQUAL(asked, 1);
+}
+
+TEST("numbers: the first is 1") {
+  core::IdSequence ids;
+  CHECK_EQUAL(ids.Next([](std::vector<uint32_t>&) {}), 1u);
+}
+
 class MuteSupplier final : public core::SocketSupplier {
  public:
   bool Ask(const core::SocketStock&, uint32_t) override { return true; }
@@ -96,6 +118,49 @@ TEST("a queue for sockets is full of those who wait, not of those who have given
   CHECK_EQUAL(late.error, ENETDOWN);
   CHECK_EQUAL(waiters.front()->error, ENETDOWN);
   CHECK_EQUAL(waiters[1]->error, 0);
+}
+
+class RecordingSupplier final : public core::SocketSupplier {
+ public:
+  bool Ask(const core::SocketStock&, uint32_t count) override {
+    asked.push_back(count);
+    return true;
+  }
+  std::vector<uint32_t> asked;
+};
+
+// As one whose socket is of no use, and that tries another place at once.
+class AskingAnew final : public core::SocketWaiter {
+ public:
+  AskingAnew(core::SocketStock& stock, core::SocketWaiter& next) : stock_(stock), next_(next) {}
+  void Supplied(core::Descriptor, core::SourceAddresses&) override { stock_.Provide(next_); }
+  void NotSupplied(int) override {}
+
+ private:
+  core::SocketStock& stock_;
+  core::SocketWaiter& next_;
+};
+
+TEST("a stock that has more sockets than it shall keep asks for none, although one waits") {
+  constexpr size_t kGaveUp = 30;
+  core::EventLoop loop;
+  RecordingSupplier supplier;
+  core::SocketStock stock(loop, supplier, 1, 4, 0);
+  std::vector<RecordingWaiter> gave_up(kGaveUp);
+  for (RecordingWaiter& waiter : gave_up) stock.Provide(waiter);
+  std::vector<Descriptor> first(supplier.asked.back());
+  stock.Received(first, 0);
+  CHECK(supplier.asked.back() >= kGaveUp - first.size());
+  for (RecordingWaiter& waiter : gave_up) waiter.Unlink();
+  RecordingWaiter waiting, anew;
+  AskingAnew asking(stock, anew);
+  stock.Provide(asking);
+  stock.Provide(waiting);
+  const size_t asked = supplier.asked.size();
+  std::vector<Descriptor> second(supplier.asked.back());
+  stock.Received(second, 0);
+  CHECK(waiting.supplied && anew.supplied);
+  CHECK_EQUAL(supplier.asked.size(), asked);
 }
 
 }  // namespace

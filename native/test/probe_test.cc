@@ -1,9 +1,11 @@
 // An engine that probes its own listener, as between two pods of a node, and connections whose decision is taken back.
 #include <cerrno>
+#include <thread>
 
 #include "authority.h"
 #include "check.h"
 #include "mesh.h"
+#include "tls_pair.h"
 
 namespace weft::test {
 namespace {
@@ -112,6 +114,37 @@ TEST("probe: an engine that closes meanwhile tells of none") {
   node.mesh.WithEngine([&](core::Engine& engine) {
     for (uint32_t i = 0; i < 10; i++) engine.StartProbe(1'000'000 + i, node.Request());
   });
+}
+
+// Whether its client leaves before patience ends.
+bool IsLeftWhenItFloods(const Descriptor& listener, const ContextPtr& context) {
+  const Descriptor socket = Accept(listener);
+  SetNonBlocking(socket, true);
+  core::tls::Buffers buffers;
+  const core::tls::Protocols protocols{"weft/1"};
+  const auto server = core::tls::Connection::Accept(context, buffers, socket.get(), protocols);
+  const std::vector<std::byte> flood(64 * 1024);
+  const std::span<const std::byte> part = flood;
+  return Eventually([&] { return server->Handshake() == core::tls::Status::kDone; }) && Eventually([&] {
+           core::tls::Status status = core::tls::Status::kDone;
+           while (status == core::tls::Status::kDone) status = server->Write(std::span(&part, 1)).status;
+           return status == core::tls::Status::kFailed;
+         });
+}
+
+TEST("probe: a server that floods instead of ending is left at once") {
+  Node node;
+  const Descriptor listener = Listen(LoopbackIpv4());
+  bool left = false;
+  std::thread server(
+      [&, context = MakeContext(node.authority.Issue(kServerName))] { left = IsLeftWhenItFloods(listener, context); });
+  ProbeRequest request = node.Request();
+  request.peer = LocalEndpoint(listener);
+  request.timeout_ms = 60'000;
+  const ProbeResult result = node.mesh.Probe(request);
+  server.join();
+  CHECK(result == ProbeResult::kPassed);
+  CHECK(left);
 }
 
 TEST("revoke: ends those of the connections that are open, and no others") {

@@ -1,4 +1,5 @@
 // Both ends of the engine's TLS, against each other.
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -248,29 +249,61 @@ TEST("TLS: bytes in pieces of any size") {
   }
 }
 
-TEST("TLS: a peer that asks for new keys without end and reads nothing is cut off") {
-  const ContextPtr client_context = MakeContext(Ours().Issue(kWeb));
-  TlsPair pair(client_context, MakeContext(Ours().Issue(kDb)), kDb);
-  HandshakeState handshake;
-  const Ssl client(SSL_new(client_context->client()));
-  handshake.protocols = &pair.client_protocols;
-  handshake.expected = kDb;
-  SSL_set_app_data(client.get(), &handshake);
-  SSL_set_fd(client.get(), pair.client_socket.get());
-  SSL_set_alpn_protos(client.get(), reinterpret_cast<const unsigned char*>("\x06weft/1"), 7);
-  SSL_set_connect_state(client.get());
-  for (int turn = 0; turn < 5; turn++) {
-    SSL_do_handshake(client.get());
-    pair.server->Handshake();
+// A server of ours, and a client that does what ours never does.
+struct OddClient {
+  OddClient() : ssl(SSL_new(context->client())) {
+    handshake.protocols = &pair.client_protocols;
+    handshake.expected = kDb;
+    SSL_set_app_data(ssl.get(), &handshake);
+    SSL_set_fd(ssl.get(), pair.client_socket.get());
+    SSL_set_alpn_protos(ssl.get(), reinterpret_cast<const unsigned char*>("\x06weft/1"), 7);
+    SSL_set_connect_state(ssl.get());
+    for (int turn = 0; turn < 5; turn++) {
+      SSL_do_handshake(ssl.get());
+      pair.server->Handshake();
+    }
   }
+  void UpdateKeys(int kind) {
+    SSL_key_update(ssl.get(), kind);
+    SSL_do_handshake(ssl.get());
+  }
+
+  const ContextPtr context = MakeContext(Ours().Issue(kWeb));
+  TlsPair pair{context, MakeContext(Ours().Issue(kDb)), kDb};
+  HandshakeState handshake;
+  const Ssl ssl;
+};
+
+TEST("TLS: a peer that asks for new keys without end and reads nothing is cut off") {
+  OddClient client;
   std::byte room[64];
   Status status = Status::kWantsRead;
   for (int turn = 0; turn < 200'000 && status != Status::kFailed; turn++) {
-    SSL_key_update(client.get(), SSL_KEY_UPDATE_REQUESTED);
-    SSL_do_handshake(client.get());
-    status = pair.server->Read(room).status;
+    client.UpdateKeys(SSL_KEY_UPDATE_REQUESTED);
+    status = client.pair.server->Read(room).status;
   }
-  CHECK_EQUAL(Reasons(pair.server->failure()), "system " + std::to_string(ENOBUFS));
+  CHECK_EQUAL(Reasons(client.pair.server->failure()), "system " + std::to_string(ENOBUFS));
+}
+
+TEST("TLS: a peer that sends new keys without end is read a bounded part of at a time") {
+  OddClient client;
+  BIO* const sent = BIO_new(BIO_s_mem());
+  SSL_set0_wbio(client.ssl.get(), sent);
+  for (int i = 0; i < 6000; i++) client.UpdateKeys(SSL_KEY_UPDATE_NOT_REQUESTED);
+  CHECK_EQUAL(SSL_write(client.ssl.get(), "last", 4), 4);
+  char* bytes = nullptr;
+  const long size = BIO_get_mem_data(sent, &bytes);
+  CHECK_EQUAL(send(client.pair.client_socket.get(), bytes, static_cast<size_t>(size), 0), size);
+  std::vector<std::byte> room(64 * 1024);
+  Moved moved = client.pair.server->Read(room);
+  CHECK(moved.status == Status::kDone);
+  CHECK_EQUAL(moved.bytes, 0u);
+  int unread = 0;
+  CHECK_EQUAL(ioctl(client.pair.server_socket.get(), FIONREAD, &unread), 0);
+  CHECK(unread > 0);
+  moved = client.pair.server->Read(room);
+  CHECK(moved.status == Status::kWantsRead);
+  CHECK_EQUAL(moved.bytes, 4u);
 }
 
 TEST("TLS: garbage is refused as such") {

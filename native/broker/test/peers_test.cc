@@ -124,5 +124,23 @@ TEST("a worker that asks and does not read is cut off before it uses up the desc
   EVENTUALLY(broker.Descriptors() < 100);
 }
 
+// unix(7), ETOOMANYREFS: the broker has a capability that exempts it.
+TEST("more descriptors may be on their way to a worker than the broker may have open") {
+  constexpr int kMostOpen = 256, kRequests = 8;
+  static_assert(kRequests * kMaxDescriptors > kMostOpen);
+  RunningBroker broker;
+  broker.LimitDescriptors(kMostOpen);
+  Peer main = broker.Main();
+  Peer worker = broker.Worker(0);
+  const PodNetns pod;
+  const int netns = pod.get();
+  main.Send(AddPodMessage(7, 1), std::span(&netns, 1));
+  main.Expect<PodAdded>(Type::kPodAdded);
+  worker.ExpectMessage(Type::kListener);
+  for (int i = 0; i < kRequests; i++) worker.Send(SocketsWanted{Type::kSocketsWanted, 7, 4, kMaxDescriptors});
+  CHECK(IsAlive(broker));  // and has answered
+  for (int i = 0; i < kRequests; i++) worker.Expect<Sockets>(Type::kSockets, kMaxDescriptors);
+}
+
 }  // namespace
 }  // namespace weft::broker::test

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -164,6 +165,11 @@ int RunningBroker::Descriptors() const {
   while (folder != nullptr && readdir(folder) != nullptr) count++;
   if (folder != nullptr) closedir(folder);
   return count;
+}
+
+void RunningBroker::LimitDescriptors(int most) const {
+  const rlimit limit{static_cast<rlim_t>(most), static_cast<rlim_t>(most)};
+  if (prlimit(process_, RLIMIT_NOFILE, &limit, nullptr) != 0) Fail("prlimit");
 }
 
 bool RunningBroker::Ended(std::chrono::milliseconds deadline) {

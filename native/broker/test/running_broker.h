@@ -62,6 +62,7 @@ class RunningBroker {
   Peer Main();
   Peer Worker(uint32_t slot);
   int Descriptors() const;
+  void LimitDescriptors(int most) const;
   // Waits for the end; true: it ended by itself with exit code 0.
   bool Ended(std::chrono::milliseconds deadline);
   const std::string& path() const { return path_; }

@@ -20,7 +20,9 @@ Exchange& ExchangePool::Take() {
     exchange = std::move(free_.back());
     free_.pop_back();
   }
-  exchange->Reset(++last_);
+  exchange->Reset(ids_.Next([this](std::vector<uint32_t>& used) {
+    open_.ForEach([&](const Exchange& open) { used.push_back(open.id()); });
+  }));
   open_.PushBack(*exchange);
   return *exchange.release();
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../event_loop.h"
+#include "../id_sequence.h"
 #include "../list.h"
 #include "head_view.h"
 #include "request_record.h"
@@ -76,7 +77,7 @@ class ExchangePool final : private Task {
   std::vector<std::unique_ptr<Exchange>> free_;
   std::unordered_map<uint32_t, Exchange*> held_;
   std::vector<Resumed> resumed_;
-  uint32_t last_ = 0;
+  IdSequence ids_;
 };
 
 }  // namespace weft::core::http

@@ -12,6 +12,8 @@ namespace {
 
 constexpr size_t kRecordOverhead = 5 + 1 + 16;
 constexpr size_t kMinReceive = 4096;  // a ticket shall not come in morsels because the room is small
+// Of messages of TLS's own, which fill no room, a peer may send any number (RFC 8446, 4.6).
+constexpr size_t kMostReceived = Buffers::kReceiveBytes;
 
 std::string WireFormat(const Protocols& protocols) {
   std::string format;
@@ -110,7 +112,8 @@ bool Connection::Established() {
 Moved Connection::Read(std::span<std::byte> room) {
   if (failure_.reason != Reason::kNone) return {0, Status::kFailed};
   // What fits the room and no more: the rest would have to be kept.
-  wire_.Begin(std::max(kMinReceive, room.size() + (room.size() / Buffers::kRecordBytes + 1) * kRecordOverhead));
+  wire_.Begin(std::max(kMinReceive, room.size() + (room.size() / Buffers::kRecordBytes + 1) * kRecordOverhead),
+              kMostReceived);
   Moved moved{0, Status::kDone};
   while (moved.bytes < room.size()) {
     ERR_clear_error();
@@ -121,11 +124,20 @@ Moved Connection::Read(std::span<std::byte> room) {
     moved.status = Stopped(result);
     break;
   }
+  if (moved.status == Status::kWantsRead && wire_.sated()) moved.status = Status::kDone;
   if (moved.status == Status::kDone && wire_.drained() && SSL_pending(ssl_.get()) == 0)
     moved.status = Status::kWantsRead;
-  if (!buffers_.sending.empty() && !wire_.Flush()) moved.status = Fail({Reason::kSystem, wire_.error()});
+  if (!SendAnswers(moved.status)) moved.status = Fail({Reason::kSystem, wire_.error()});
   wire_.End();
   return moved;
+}
+
+// Whoever waits to write hears of room from Flush() alone: what is kept for it is not sent here.
+bool Connection::SendAnswers(Status status) {
+  if (buffers_.sending.empty()) return true;
+  if (!wire_.blocked() || status == Status::kFailed) return wire_.Flush();
+  wire_.Keep();
+  return true;
 }
 
 // The next record's plaintext. Small parts are gathered; a large one is taken where it lies.

@@ -17,7 +17,7 @@
 namespace weft::core::tls {
 
 enum class Status : uint8_t {
-  kDone,        // of Read(): the room is full, there may be more
+  kDone,        // of Read(): the room is full, or enough was received for one call; there may be more
   kWantsRead,   // nothing more until the socket is readable
   kWantsWrite,  // nothing more until the socket is writable
   kEnded,       // the peer's close_notify
@@ -71,6 +71,7 @@ class Connection {
   Status Stopped(int result);
   Status Fail(Failure failure);
   bool Established();
+  bool SendAnswers(Status status);
   size_t TakeRecord(std::span<const std::span<const std::byte>> parts, size_t& part, size_t& offset,
                     std::span<const std::byte>& record);
 

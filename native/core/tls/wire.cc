@@ -55,8 +55,10 @@ BIO* Wire::MakeBio() {
   return bio;
 }
 
-void Wire::Begin(size_t receive_limit) {
+void Wire::Begin(size_t receive_limit, size_t most) {
   receive_limit_ = std::min(receive_limit, Buffers::kReceiveBytes);
+  most_ = most;
+  received_ = 0;
   window_ = untaken_;
   empty_ = false;
 }
@@ -79,7 +81,7 @@ int Wire::Receive(char* to, int size) {
 }
 
 bool Wire::Refill() {
-  if (ended_ || error_ != 0 || (empty_ && !read_to_end_)) return false;
+  if (ended_ || error_ != 0 || sated() || (empty_ && !read_to_end_)) return false;
   ssize_t received;
   do {
     received = ReceiveFrom(fd_, buffers_.received.get(), receive_limit_);
@@ -87,6 +89,7 @@ bool Wire::Refill() {
   if (received < 0 && errno != EAGAIN && errno != EWOULDBLOCK) error_ = errno;
   if (received == 0) ended_ = true;
   if (received <= 0) return false;
+  received_ += static_cast<size_t>(received);
   empty_ = static_cast<size_t>(received) < receive_limit_;
   window_ = {buffers_.received.get(), static_cast<size_t>(received)};
   return true;
@@ -121,10 +124,16 @@ bool Wire::Flush() {
     sound = SendAll(sending, sent);
     unsent_.assign(sending.begin() + static_cast<ptrdiff_t>(sent), sending.end());
   } else if (sound) {
-    unsent_.insert(unsent_.end(), sending.begin(), sending.end());
+    Keep();
   }
   sending.clear();
   return sound;
+}
+
+void Wire::Keep() {
+  std::vector<std::byte>& sending = buffers_.sending;
+  unsent_.insert(unsent_.end(), sending.begin(), sending.end());
+  sending.clear();
 }
 
 }  // namespace weft::core::tls

@@ -6,6 +6,7 @@
 #include <openssl/bio.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -34,18 +35,22 @@ class Wire {
   BIO* MakeBio();
 
   // Around every call of OpenSSL; the shared buffers belong to this connection between them. No more than the limit is
-  // received at once.
-  void Begin(size_t receive_limit);
+  // received at once, and hardly more than `most` in all.
+  void Begin(size_t receive_limit, size_t most = SIZE_MAX);
   void End();
 
   // Sends what OpenSSL wrote. false: failed, with errno in error(). What the socket does not take yet is kept.
   bool Flush();
+  // Keeps it behind what is kept already.
+  void Keep();
   bool blocked() const { return !unsent_.empty(); }
 
   // The next reads go on until the socket is empty, even after a short one.
   void ReadToEnd() { read_to_end_ = true; }
   // Nothing is left of what was received, and the socket had no more.
   bool drained() const { return window_.empty() && empty_ && !read_to_end_; }
+  // It has received the most that it should: the socket may have more.
+  bool sated() const { return received_ >= most_; }
   bool ended() const { return ended_; }
   int error() const { return error_; }
 
@@ -59,6 +64,8 @@ class Wire {
   const int fd_;
   int error_ = 0;
   size_t receive_limit_ = 0;
+  size_t most_ = 0;
+  size_t received_ = 0;                // since Begin()
   std::span<const std::byte> window_;  // received, and not yet taken by OpenSSL
   std::vector<std::byte> untaken_;
   std::vector<std::byte> unsent_;
