@@ -126,7 +126,7 @@ const rival = `
   const [path, how, end] = process.argv.slice(1);
   let version = 0;
   const deadline = Date.now() + Number(end);
-  while (Date.now() < deadline) {
+  while (Date.now() < deadline || version < 200) {
     version += 1;
     const text = JSON.stringify({ cniVersion: '1.0.0', name: 'pods', plugins: [{ type: 'bridge', version }, { type: 'x', pad: 'y'.repeat(version % 5000) }] });
     if (how === 'in-place') writeFileSync(path, text);
@@ -166,7 +166,6 @@ for (const how of ['rename', 'in-place']) {
         ['bridge', 'x', 'weft-cni'],
       );
       if (how === 'rename') assert.ok(wasChained > 0);
-      assert.ok(Number(said) > 100, said);
       assert.deepEqual(readdirSync(confDir), ['10-pods.conflist']);
     } finally {
       rmSync(folder, { recursive: true });

@@ -7,6 +7,9 @@ import { test } from 'node:test';
 import { SharedFolder } from './shared-folder.ts';
 import { exchangeFiles } from './test-installer.ts';
 
+/** Of the clock that files are dated by. */
+const longerThanTickMs = 30;
+
 test('what was half written when it was displaced is older than what came after it, however it ended', (t) => {
   const path = mkdtempSync(join(tmpdir(), 'weft-shared-'));
   t.after(() => {
@@ -24,6 +27,7 @@ test('what was half written when it was displaced is older than what came after 
     } else if (exchanges === 2) {
       writeSync(writer, 'ond');
       closeSync(writer);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, longerThanTickMs);
       writeFileSync(file, 'third');
     }
     exchangeFiles(one, other);

@@ -81,8 +81,8 @@ export class SharedFolder {
         const found = this.#read(temporary)?.content ?? Buffer.alloc(0);
         if (found.equals(displaced)) return replaced;
         const { ino, mtimeNs } = lstatSync(temporary, { bigint: true });
-        // One that others were still writing when it was displaced before.
-        if (seen.has(ino) && mtimeNs <= lstatSync(this.#join(name), { bigint: true }).mtimeNs) return false;
+        // One that others were still writing when it was displaced before. Of what is dated alike the last found is the newest.
+        if (seen.has(ino) && mtimeNs < lstatSync(this.#join(name), { bigint: true }).mtimeNs) return false;
         seen.add(ino);
         [mine, displaced, replaced] = [found, mine, false];
       }
