@@ -282,7 +282,7 @@ export class Directory {
     }
     if (this.#model.podsAt(address).length > 0) this.#unclaimed.claimed(address);
     if (this.#unclaimed.has(address)) return { kind: 'external' };
-    this.#unclaimed.await(address);
+    this.#unclaimed.ask(address);
     return destination;
   }
 

@@ -28,7 +28,7 @@ export class UnclaimedAddresses {
   }
 
   /** Somebody asks for it, and no object has it. */
-  await(address: string): void {
+  ask(address: string): void {
     if (this.#unclaimed.has(address) || this.#waiting.has(address) || this.#former.has(address)) return;
     this.#wait(address);
   }
