@@ -10,7 +10,7 @@ const mostFormer = 100_000;
 
 /**
  * Addresses inside the cluster's networks that no object has: hosts that share private networks with the cluster, such as databases. A
- * pod's agent and its API object come one after the other, so an address is nobody's only after a time. One that a pod has had is
+ * new pod may be dialled before its object has its address, so an address is nobody's only after a time. One that a pod has had is
  * never: it may be another pod's at any moment, and who dials it may not have heard that the first one has gone.
  */
 export class UnclaimedAddresses {

@@ -86,7 +86,7 @@ void TlsStream::Readable() {
     if (events_ == nullptr) return;
     switch (moved.status) {
       case tls::Status::kDone:
-        // It was much that was little: enough for this turn.
+        // Messages of TLS alone were most of what was received: enough for this turn.
         if (moved.bytes < context_.received.size()) turn = kBytesPerTurn;
         break;
       case tls::Status::kWantsRead:

@@ -192,7 +192,7 @@ void Tunnel::Readable() {
     turn += opened_ * kBytesPerOpening;
     switch (moved.status) {
       case tls::Status::kDone:
-        // It was much that was little: enough for this turn.
+        // Messages of TLS alone were most of what was received: enough for this turn.
         if (moved.bytes < context_.received.size()) turn = kBytesPerTurn;
         break;
       case tls::Status::kWantsRead:

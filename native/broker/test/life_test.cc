@@ -36,17 +36,11 @@ Proved Try(Peer& main, const Prove& proof) {
   return main.Expect<Proved>(Type::kProved);
 }
 
-uint32_t AddPodTo(Peer& main, uint32_t pod, const PodNetns& netns) {
-  const int descriptor = netns.get();
-  main.Send(AddPodMessage(pod, 1), std::span(&descriptor, 1));
-  return main.Expect<PodAdded>(Type::kPodAdded).port;
-}
-
 TEST("a proof dials from inside the pod and tells the port it came from, or the error") {
   RunningBroker broker;
   Peer main = broker.Main();
   const PodNetns pod;
-  const uint32_t port = AddPodTo(main, 7, pod);
+  const uint32_t port = AddTo(main, AddPodMessage(7, 1), pod).port;
   const Proved proved = Try(main, ProveMessage(7, port));
   CHECK_EQUAL(proved.error, 0);
   CHECK(proved.source_port != 0);
@@ -58,7 +52,7 @@ TEST("many proofs at once are all answered") {
   RunningBroker broker;
   Peer main = broker.Main();
   const PodNetns pod;
-  const uint32_t port = AddPodTo(main, 7, pod);
+  const uint32_t port = AddTo(main, AddPodMessage(7, 1), pod).port;
   const int before = broker.Descriptors();
   const Cgroup cgroup;
   const int processes = cgroup.processes.get();
@@ -74,7 +68,7 @@ TEST("a prover holds nothing of the broker's peers") {
   RunningBroker broker;
   Peer main = broker.Main();
   const PodNetns pod;
-  AddPodTo(main, 7, pod);
+  AddTo(main, AddPodMessage(7, 1), pod);
   Prove slow = ProveMessage(7, 9);
   const uint8_t nowhere[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 169, 254, 117, 0};
   memcpy(slow.destination.bytes, nowhere, sizeof nowhere);
@@ -94,7 +88,7 @@ TEST("the answer to a main that has gone reaches nobody else") {
   RunningBroker broker;
   std::optional<Peer> main(broker.Main());
   const PodNetns pod;
-  AddPodTo(*main, 7, pod);
+  AddTo(*main, AddPodMessage(7, 1), pod);
   sockaddr_in full{};
   socklen_t size = sizeof full;
   full.sin_family = AF_INET;
@@ -128,7 +122,7 @@ TEST("draining: everybody is told, listeners serve for the grace period, and the
   Peer main = broker.Main();
   std::optional<Peer> worker(broker.Worker(0));
   const PodNetns pod;
-  AddPodTo(main, 7, pod);
+  AddTo(main, AddPodMessage(7, 1), pod);
   worker->ExpectMessage(Type::kListener);
   Peer successor = broker.Main();
   successor.Send(Drain{Type::kDrain, 200});

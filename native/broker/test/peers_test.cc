@@ -16,9 +16,7 @@ namespace {
 bool IsAlive(RunningBroker& broker) {
   Peer main = broker.Main();
   const PodNetns pod;
-  const int netns = pod.get();
-  main.Send(AddPodMessage(999, 1), std::span(&netns, 1));
-  const bool answered = main.Expect<PodAdded>(Type::kPodAdded).error == 0;
+  const bool answered = AddTo(main, AddPodMessage(999, 1), pod).error == 0;
   main.Send(RemovePod{Type::kRemovePod, 999});
   return answered;
 }
@@ -110,9 +108,7 @@ TEST("a worker that asks and does not read is cut off before it uses up the desc
   Peer main = broker.Main();
   Peer greedy = broker.Worker(0);
   const PodNetns pod;
-  const int netns = pod.get();
-  main.Send(AddPodMessage(7, 1), std::span(&netns, 1));
-  main.Expect<PodAdded>(Type::kPodAdded);
+  AddTo(main, AddPodMessage(7, 1), pod);
   int most = 0;
   for (int i = 0; i < 20000; i++) {
     if (!greedy.Send(SocketsWanted{Type::kSocketsWanted, 7, 4, kMaxDescriptors})) break;
@@ -133,9 +129,7 @@ TEST("more descriptors may be on their way to a worker than the broker may have 
   Peer main = broker.Main();
   Peer worker = broker.Worker(0);
   const PodNetns pod;
-  const int netns = pod.get();
-  main.Send(AddPodMessage(7, 1), std::span(&netns, 1));
-  main.Expect<PodAdded>(Type::kPodAdded);
+  AddTo(main, AddPodMessage(7, 1), pod);
   worker.ExpectMessage(Type::kListener);
   for (int i = 0; i < kRequests; i++) worker.Send(SocketsWanted{Type::kSocketsWanted, 7, 4, kMaxDescriptors});
   CHECK(IsAlive(broker));  // and has answered

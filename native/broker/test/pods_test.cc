@@ -56,9 +56,7 @@ int ConnectTo(const PodNetns& pod, int family, uint32_t port) {
 }
 
 uint32_t Add(Peer& main, const AddPod& request, const PodNetns& pod) {
-  const int netns = pod.get();
-  main.Send(request, std::span(&netns, 1));
-  const auto added = main.Expect<PodAdded>(Type::kPodAdded);
+  const PodAdded added = AddTo(main, request, pod);
   CHECK_EQUAL(added.pod, request.pod);
   CHECK_EQUAL(added.error, 0);
   return added.port;

@@ -219,4 +219,10 @@ AddPod AddPodMessage(uint32_t pod, uint32_t workers) {
   return message;
 }
 
+PodAdded AddTo(Peer& main, const AddPod& request, const PodNetns& pod) {
+  const int netns = pod.get();
+  main.Send(request, std::span(&netns, 1));
+  return main.Expect<PodAdded>(Type::kPodAdded);
+}
+
 }  // namespace weft::broker::test

@@ -89,6 +89,7 @@ class PodNetns {
 };
 
 AddPod AddPodMessage(uint32_t pod, uint32_t workers);
+PodAdded AddTo(Peer& main, const AddPod& request, const PodNetns& pod);
 
 // Runs the function on a thread of its own in the namespace, so that the test itself never leaves its own.
 void RunInside(int netns, void (*function)(void*), void* argument);
